@@ -6,7 +6,7 @@ from collections.abc import Set
 from typing import Final
 
 from runtime.history.comparison import Change, Compared, Comparison, compare
-from runtime.history.comparison_lines import flaky_text, slower_text
+from runtime.history.comparison_lines import failing_text, flaky_text, revision_text, slower_text
 from runtime.history.index import Index
 from runtime.history.outcomes import RememberedRun, RunHead
 from runtime.history.overview import run_before, series_for
@@ -40,7 +40,20 @@ def news_of(run: RememberedRun, base: RememberedRun | None, index: Index) -> new
     if before is None:
         return news.History(runs=runs)
     comparison = compare(run, before, series_for(index, run.head, before.head))
-    return news.History(before.head.name, _changes(comparison), runs, _messages(run) - _messages(before))
+    return news.History(
+        compared_with=before.head.name,
+        changes=_changes(comparison),
+        runs=runs,
+        revisions=_revisions(run.head, before.head),
+        new_messages=_messages(run) - _messages(before),
+    )
+
+
+def _revisions(run: RunHead, before: RunHead) -> str:
+    if run.revision is None and before.revision is None:
+        return ""
+    now, then = revision_text(run), revision_text(before)
+    return f"both of {now}" if now == then else f"then {then}, now {now}"
 
 
 def _messages(run: RememberedRun) -> Set[str]:
@@ -57,7 +70,17 @@ def _changes(comparison: Comparison) -> list[news.Change]:
 def _note(change: Change, compared: Compared) -> str:
     if change is Change.FLAKY:
         return flaky_text(compared.judgement.flaky)
-    return slower_text(compared.judgement.slower) if change is Change.SLOWER else ""
+    if change is Change.SLOWER:
+        return slower_text(compared.judgement.slower)
+    now = compared.now
+    if change not in (Change.NEW, Change.STILL_FAILING) or now is None:
+        return ""
+    notes = [f"{len(now.failed)} of {len(now.outcomes)} jobs"] if len(now.outcomes) > 1 else []
+    if change is Change.STILL_FAILING:
+        notes.append(failing_text(compared.judgement))
+    if compared.judgement.flaky is not None:
+        notes.append("flaky")
+    return ", ".join(notes)
 
 
 def _trend(run: RunHead, index: Index) -> list[tuple[str, dict[str, int]]]:

@@ -36,5 +36,7 @@ class History:
     """What is new, fixed and so on."""
     runs: Sequence[tuple[str, Mapping[str, int]]] = ()
     """The last runs, this one included, the oldest first: their names, and how many jobs have which outcome."""
+    revisions: str = ""
+    """What the two runs were made of, if that is known."""
     new_messages: Set[str] = frozenset()
     """The messages of failure buckets that the run has, and the run that it is compared with has not."""

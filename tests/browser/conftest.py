@@ -71,7 +71,7 @@ def small(pages: Path) -> Path:
         result("after", kinds.DEPENDENCY, "dma did not pass", attempt=0, cause=kinds.FAIL_PATTERN),
     ]
     records = records_of([each.job for each in results], [each.event for each in results], RUN_DIR)
-    changes = [Change("new failures", [Changed("licence"), Changed("gone", "a test")]), Change("fixed", [])]
+    changes = [Change("newly failing", [Changed("licence"), Changed("gone", "a test")]), Change("fixed", [])]
     runs = [("20260527-202640-abcdef", {"passed": 7, "failed": 1}), ("20260528-202640-abcdef", {"passed": 3})]
     history = History("20260527-202640-abcdef", changes, runs)
     return write_page(pages / "small.html", page_of(records, path="run", history=history))

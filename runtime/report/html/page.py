@@ -146,4 +146,8 @@ def _news(history: History | None, ids: Set[str]) -> Mapping[str, object] | None
         shown = [(printable(job.name), job.note) for job in change.jobs[:_MAX_CHANGED]]
         links = [(name, "job" if name in ids else "filter", note) for name, note in shown]
         changes.append({"title": change.title, "links": links, "count": len(change.jobs)})
-    return {"compared_with": printable(history.compared_with), "changes": changes}
+    return {
+        "compared_with": printable(history.compared_with),
+        "revisions": history.revisions,
+        "changes": changes,
+    }

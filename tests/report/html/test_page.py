@@ -110,12 +110,12 @@ def test_what_all_failures_have_in_common_is_seen() -> None:
 
 
 def test_what_is_new_comes_first() -> None:
-    history = History(
-        "20260101-000000-aaaaaa", [Change("new failures", [Changed("b"), Changed("c.<x>", "why")]), Change("fixed", [])]
-    )
+    changes = [Change("newly failing", [Changed("b"), Changed("c.<x>", "why")]), Change("fixed", [])]
+    history = History("20260101-000000-aaaaaa", changes, revisions="then <a>, now b")
     page = of(result("b", K.EXIT_CODE), history=history)
     text = words(page)
-    expected = "What changed since 20260101-000000-aaaaaa 2 new failures b c.<x> : why Failures of the design"
+    since = "What changed since 20260101-000000-aaaaaa: then <a>, now b"
+    expected = f"{since} 2 newly failing : b , c.<x> (why) Failures of the design"
     assert expected in text
     assert page.links[page.links.index("#job=b") + 1] == "#filter=c.%3Cx%3E"  # it is no job of this run
     assert "fixed" not in text
