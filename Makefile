@@ -30,9 +30,9 @@ EXTRAS_check := check
 EXTRAS_types := types
 EXTRAS_bench := bench
 
-# Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` start a cluster, those marked
-# `browser` a browser, and both have a verb of their own.
-MARKS := -m "not slurm and not browser$(if $(filter 0,$(shell id -u)),, and not root)"
+# Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` or
+# `gridengine` start a cluster, those marked `browser` a browser, and each of these has a verb of its own.
+MARKS := -m "not slurm and not gridengine and not browser$(if $(filter 0,$(shell id -u)),, and not root)"
 
 # Most tests wait for processes and timers, so four workers are none too many for two processors, and idle ones take tests from
 # busy ones. A verb that measures, or that shares one cluster, has one. ARGS=-n0 runs the tests in one process, as a debugger needs it.
@@ -83,6 +83,12 @@ test-slurm: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests that need a 
 	@$(PY) $(COMPILE)
 	@$(PY) -m tests.slurm check
 	@$(PY) -m pytest -m slurm $(ARGS)
+
+# In a network namespace of its own, as the daemons of Grid Engine listen at all addresses.
+.PHONY: test-gridengine
+test-gridengine: $(VENV)/stamp-test ## run the tests that need a real Grid Engine, which they start; as root
+	@$(PY) $(COMPILE)
+	@unshare --net -- $(PY) -m pytest -m gridengine $(ARGS)
 
 .PHONY: test-browser
 test-browser: $(VENV)/stamp-test-browser build/axe/axe.min.js ## run the tests of pages in a browser, which is Debian's

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from runtime.roots import Roots
+from tests.gridengine import cluster as gridengine
 from tests.slurm.cluster import Cluster, ClusterError
 from tests.slurm.cluster_paths import of_this_program
 
@@ -48,6 +49,26 @@ def roots(tmp_path: Path) -> Iterator[Roots]:
     roots.open()
     yield roots
     roots.close()
+
+
+@pytest.fixture(scope="session")
+def grid_engine_cluster() -> Iterator[gridengine.Cluster]:
+    """A real Grid Engine for the session; tests want `grid_engine`."""
+    try:
+        cluster = gridengine.Cluster.create(gridengine.of_this_program())
+    except ClusterError as exc:
+        pytest.fail(str(exc), pytrace=False)
+    with cluster:
+        yield cluster
+
+
+@pytest.fixture
+def grid_engine(grid_engine_cluster: gridengine.Cluster, monkeypatch: pytest.MonkeyPatch) -> gridengine.Cluster:
+    """A real Grid Engine as good as new, for tests marked `gridengine`; the environment points clients at it."""
+    grid_engine_cluster.heal()
+    for name, value in grid_engine_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    return grid_engine_cluster
 
 
 @pytest.fixture(scope="session")

@@ -326,7 +326,7 @@ def _ends(_root: str) -> list[Row]:
     return [
         *(
             Row(f"code-{code}", {"cmd": ["sh", "-c", f"exit {code}"]}, exits(code))
-            for code in (1, 2, 113, 114, 125, 126, 127, 128, 129, 130, 137, 139, 141, 143, 192, 193, 254, 255)
+            for code in (1, 2, 99, 100, 113, 114, 125, 126, 127, 128, 129, 130, 137, 139, 141, 143, 192, 193, 254, 255)
         ),
         Row("code-137-of-text", {"cmd": "exit 137"}, exits(137)),
         Row("code-137-and-exports", {"cmd": "exit 137", "exports": {"A": "1"}}, exits(137)),

@@ -1,4 +1,4 @@
-"""`GridEngineBackend` keeps the contract, on the fake."""
+"""`GridEngineBackend` keeps the contract, on a real cluster and on the fake."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import pytest
 import trio
 
 from runtime.testing.conformance import ALONE, CHECKS, Check, run_check
+from tests.gridengine.cluster import Cluster
 from tests.gridengine.fakes import FakeGridEngine
-from tests.gridengine.jobs import fixtures
+from tests.gridengine.jobs import BUSY_ONCE, PROGRAMS, fixtures
 from tests.slurm.fakes.controller import Settings
-from tests.slurm.jobs import use_fake
+from tests.slurm.jobs import Calls, use_fake
 from tests.slurm.test_conformance import AT_ONCE
 
 
 async def check_all(directory: Path, buffer: float, poll_interval: float) -> None:
     """Run all checks of the suite on the cluster that the environment names."""
-    limiter = trio.CapacityLimiter(AT_ONCE)
+    limiter = trio.CapacityLimiter(2 * AT_ONCE)  # a check is mostly waiting for the next tick
 
     async def run(check: Check) -> None:
         async with limiter:
@@ -29,6 +30,15 @@ async def check_all(directory: Path, buffer: float, poll_interval: float) -> Non
                 nursery.start_soon(run, check)
     for check in ALONE:
         await run(check)
+
+
+@pytest.mark.gridengine
+@pytest.mark.root
+@pytest.mark.slow
+async def test_a_real_cluster(grid_engine: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Calls(tmp_path, monkeypatch, BUSY_ONCE, PROGRAMS)
+    await check_all(tmp_path, buffer=0, poll_interval=0.5)
+    assert grid_engine.jobs() == []
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from runtime.backend.slurm import SlurmBackend
 from runtime.job import JobResult, JobSpec
 from runtime.scheduler.run import run_jobs
 from runtime.testing.semantics import Outcome, Row, judge, judge_message, lay_out, rows
+from tests.gridengine import cluster as gridengine_cluster
 from tests.gridengine.fakes import FakeGridEngine
 from tests.semantics.process_launcher import ProcessLauncher
 from tests.slurm.cluster import Cluster
@@ -115,3 +116,15 @@ async def test_on_a_real_slurm(slurm: Cluster, table: Sequence[Row], tmp_path: P
     run_dir = tmp_path / "run"
     await assert_same_semantics(SlurmBackend(run_dir, poll_interval=0.5, visibility_timeout=20), table, run_dir)
     assert slurm.call("squeue", "--noheader") == ""
+
+
+@pytest.mark.gridengine
+@pytest.mark.root
+@pytest.mark.slow
+async def test_on_a_real_grid_engine(
+    grid_engine: gridengine_cluster.Cluster, table: Sequence[Row], tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    backend = GridEngineBackend(run_dir, poll_interval=0.5, visibility_timeout=20)
+    await assert_same_semantics(backend, table, run_dir)
+    assert grid_engine.jobs() == []

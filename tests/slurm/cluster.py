@@ -28,7 +28,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -407,17 +407,7 @@ class Cluster:
         Raises:
             ClusterError: if it fails, or takes more than `timeout` seconds.
         """
-        try:
-            done = subprocess.run(
-                command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
-            )
-        except subprocess.TimeoutExpired:
-            msg = f"{shlex.join(command)} did not return within {timeout:g} s"
-            raise ClusterError(msg) from None
-        if done.returncode != 0:
-            msg = f"{shlex.join(command)} returned {done.returncode}: {done.stderr.strip()}"
-            raise ClusterError(msg)
-        return done.stdout
+        return run_client(command, self.environment, timeout)
 
     def nodes(self) -> dict[str, str]:
         """Return the state of each node, as the controller names it."""
@@ -438,11 +428,8 @@ class Cluster:
         Raises:
             ClusterError: if that takes more than `timeout` seconds; `what` says what was waited for.
         """
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise self._error(f"waited {timeout:g} s until {what}")
-            time.sleep(0.1)
+        if not wait_until(condition, timeout):
+            raise self._error(f"waited {timeout:g} s until {what}")
 
     def _is_idle(self) -> bool:
         if not all(daemon.is_alive for daemon in self.daemons.values()):
@@ -519,6 +506,33 @@ class Cluster:
             if daemon.process is not None
         }
         (self.directory / "processes.json").write_text(json.dumps(known))
+
+
+def run_client(command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:
+    """Run a command, and return what it prints.
+
+    Raises:
+        ClusterError: if it fails, or takes more than `timeout` seconds.
+    """
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        msg = f"{shlex.join(command)} did not return within {timeout:g} s"
+        raise ClusterError(msg) from None
+    if done.returncode != 0:
+        msg = f"{shlex.join(command)} returned {done.returncode}: {done.stderr.strip()}"
+        raise ClusterError(msg)
+    return done.stdout
+
+
+def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Wait until `condition` returns true, asked ten times a second; return whether it did within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def check_machine() -> None:

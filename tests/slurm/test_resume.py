@@ -19,11 +19,12 @@ CODES = {f"job{number}": number % 4 for number in range(COUNT)}
 """The exit code of each job."""
 
 
-def write_jobs(directory: Path) -> list[str]:
+def write_jobs(
+    directory: Path, backend: str = "slurm", element: str = "$SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID"
+) -> list[str]:
     """Write a job file; return the arguments of a run. Each job notes its element when it begins, and its end."""
     for name in ("begun", "ended"):
         (directory / name).mkdir()
-    element = "$SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID"
     jobs = {
         name: {
             "cmd": f"echo {element} >> {directory}/begun/{name}; until [ -e {directory}/go ]; do sleep 0.2; done;"
@@ -31,7 +32,7 @@ def write_jobs(directory: Path) -> list[str]:
         }
         for name, code in CODES.items()
     }
-    return ["run", job_file(directory, jobs, backends={"slurm": {"poll_interval": 0.2}}), "--backend", "slurm"]
+    return ["run", job_file(directory, jobs, backends={backend: {"poll_interval": 0.2}}), "--backend", backend]
 
 
 def elements(cluster: Cluster) -> set[str]:
@@ -66,14 +67,19 @@ def test_a_run_that_is_killed_with_a_hundred_jobs_in_flight_is_resumed(
     assert done.code == 1, done
     assert calls.of("sbatch") == submitted
     assert calls.of("scancel") == []
-    begun = lines(tmp_path / "begun")
+    assert_each_ran_once(tmp_path, before)
+
+
+def assert_each_ran_once(directory: Path, elements: set[str]) -> None:
+    """Check that each job began once, as one of these elements, and that the results tell its end."""
+    begun = lines(directory / "begun")
     assert set(begun) == set(CODES)
-    assert set(begun.values()) == before  # each element began once: a second line would be another value
-    own = {name: int(line) for name, line in lines(tmp_path / "ended").items()}
+    assert set(begun.values()) == elements  # each element began once: a second line would be another value
+    own = {name: int(line) for name, line in lines(directory / "ended").items()}
     assert own == CODES
-    jobs = results(tmp_path)["jobs"]
+    jobs = results(directory)["jobs"]
     assert [job["id"] for job in jobs] == list(CODES)
     assert {job["id"]: job["usage"]["exit_code"] for job in jobs} == own
     assert {job["id"]: job["status"] == "passed" for job in jobs} == {name: code == 0 for name, code in own.items()}
     assert {job["attempt"] for job in jobs} == {1}
-    assert json.loads((tmp_path / "results" / "latest" / "results.json").read_text())["counts"]["passed"] == COUNT // 4
+    assert json.loads((directory / "results" / "latest" / "results.json").read_text())["counts"]["passed"] == COUNT // 4

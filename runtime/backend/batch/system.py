@@ -57,6 +57,9 @@ class State:
     may_be_memory: bool = False
     """Whether the system may have killed it for its memory, and has no other name for that. It counts for a job that
     has a ceiling and has left no record."""
+    doubt: float = 0.0
+    """Seconds, besides the visibility timeout, for which an end without a record must be listed: until then it may turn
+    out to be none."""
     lingers: bool = False
     """Whether the queue keeps an element that has ended until it is cancelled all the same."""
 

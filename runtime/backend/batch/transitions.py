@@ -136,7 +136,8 @@ def _next(history: ElementHistory, evidence: Evidence, visibility_timeout: float
     if not has_ended:
         return _alive(history, row, now, visibility_timeout)
     stopped_as_asked = evidence.stopping and is_end_of_stop(row)
-    return Finished(None, row) if stopped_as_asked or _is_over(history.ended_since, now, visibility_timeout) else None
+    tolerated = visibility_timeout + row.state.doubt
+    return Finished(None, row) if stopped_as_asked or _is_over(history.ended_since, now, tolerated) else None
 
 
 def is_end_of_stop(row: QueueRow | None) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from runtime.backend.batch.system import Phase, State
 from runtime.job import FailureKind
 
@@ -17,10 +19,12 @@ LETTERS: Final = frozenset("dEhrRsStTwq")
 _PENDING: Final = State(Phase.PENDING)
 _RUNNING: Final = State(Phase.RUNNING)
 _UNKNOWN: Final = State(Phase.UNKNOWN)
-_NODE_LOST: Final = State(Phase.ENDED, FailureKind.NODE_FAILURE, lingers=True)
+NODE_TIMEOUT: Final = 60.0
+"""Seconds that a node may not answer the master, as the queue says. After a restart of the master no node does, until
+it has registered again: for up to 32 s, measured with 8.1.9. With a tenth, each restart ends all jobs that run in the
+cluster; with ten times as many, the jobs of a node that died are known to be lost ten minutes late."""
+NODE_LOST: Final = State(Phase.ENDED, FailureKind.NODE_FAILURE, doubt=NODE_TIMEOUT, lingers=True)
 """The queue shows the job as it was, for ever; if the node comes back, it may even go on. So it is cancelled."""
-_NODE_LOST_DELETED: Final = State(Phase.ENDED, FailureKind.NODE_FAILURE)
-"""It is cancelled already: the node ends it when it comes back."""
 
 
 def state_of(letters: str, queue: str = "") -> State:
@@ -31,7 +35,8 @@ def state_of(letters: str, queue: str = "") -> State:
     if "q" in letters or "E" in letters:  # ``Eqw`` waits, too: until somebody clears the error, or deletes it
         return _PENDING
     if "u" in queue:
-        return _NODE_LOST_DELETED if "d" in letters else _NODE_LOST
+        # If it is cancelled already, the node ends it when it comes back.
+        return attrs.evolve(NODE_LOST, lingers="d" not in letters)
     # ``t``: its script has not begun. With ``d`` as well it is cancelled again until it is gone: a master that was
     # killed may have forgotten to tell the node.
     return _PENDING if "t" in letters else _RUNNING if {*"rsST"} & {*letters} else _UNKNOWN

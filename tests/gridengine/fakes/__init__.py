@@ -59,4 +59,3 @@ class FakeGridEngine(FakeSystem):
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__(GRID_ENGINE, settings)
-        self.settings.patient = False  # qdel sends SIGKILL

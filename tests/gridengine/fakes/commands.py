@@ -48,6 +48,8 @@ class Commands:
     def __init__(self, controller: Controller, wall: float) -> None:
         self.controller = controller
         self.wall = wall
+        controller.settings.patient = False  # qdel sends SIGKILL
+        controller.settings.special_codes = True
         self.accounting: float | None = 0.0
         """How many seconds accounting lags behind; `None` if there is none."""
 
@@ -243,18 +245,18 @@ class Commands:
                 lines.append(f'denied: job "{number}" does not exist')
                 failed = True
                 continue
-            for index in tasks(some) if some else list(jobs):
-                job = jobs.get(index)
-                if job is None:
-                    lines.append(f'job "{number}" task "{index}" does not exist')
-                    failed = True
-                elif job.state == COMPLETING:
+            named = tasks(some) if some else list(jobs)
+            if not any(index in jobs for index in named):  # of a range, those that have ended are passed over
+                lines.append(f'job "{number}" task "{some.partition("-")[0]}" does not exist')
+                failed = True
+            for job in [jobs[index] for index in named if index in jobs]:
+                if job.state == COMPLETING:
                     lines.append(f"job {number} is already in deletion")
                 else:
                     cancelled.append(job)
                     how = "has deleted" if job.state == PENDING else "has registered the"
                     end = "" if job.state == PENDING else " for deletion"
-                    lines.append(f"{fields.user()} {how} job-array task {number}.{index}{end}")
+                    lines.append(f"{fields.user()} {how} job-array task {number}.{job.index}{end}")
         self.controller.cancel(cancelled)
         return Answer("".join(f"{line}\n" for line in lines), code=int(failed))
 
@@ -319,6 +321,6 @@ def _seconds(text: str) -> float | None:
 def _ranges(indices: Sequence[int]) -> str:
     """Return indices as qstat prints them: one, two with a comma, or a range."""
     ordered = sorted(indices)
-    if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+    if len(ordered) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]}-{ordered[-1]}:1"
     return ",".join(map(str, ordered))

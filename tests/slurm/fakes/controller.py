@@ -16,6 +16,7 @@ row
 
 from __future__ import annotations
 
+import math
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -49,6 +50,8 @@ class Settings:
     kill_wait: float = 2
     patient: bool = True
     """Whether a job that is cancelled gets SIGTERM first, and SIGKILL `kill_wait` seconds later."""
+    special_codes: bool = False
+    """Whether a job that exits with 99 is requeued, and one with 100 held: as on Grid Engine."""
     requeue_delay: float = 0.1
     """Seconds that a requeued job waits; two minutes on a real controller."""
     completing: float = 0
@@ -149,6 +152,11 @@ class Controller:
             return
         if job.node in self.silent:
             self.unreported.append((job, status))
+            return
+        code = status >> 8
+        if job.state == RUNNING and self.settings.special_codes and code in (99, 100):
+            job.state, job.restarts, job.process, job.node = PENDING, job.restarts + 1, 0, None
+            job.eligible = math.inf if code == 100 else self.clock()
             return
         if job.state == RUNNING:
             # Both a signal that came from elsewhere, and an output file that cannot be, look like a failed launch.
