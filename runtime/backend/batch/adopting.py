@@ -153,8 +153,12 @@ class Adopter:
             message = "backend %r: job %r is adopted without a soft step: %s"
             logger.warning(message, self._queue.backend, live.id, exc)
             soft = None
+        try:
+            request = self._queue.system.request(live.spec)
+        except ValueError:  # options have changed since it was submitted
+            request = None
         self._reactor.adopt(element)
-        job = BatchJob(live, element, paths, soft, None, LaunchProgress(live.attempt))
+        job = BatchJob(live, element, paths, soft, request, LaunchProgress(live.attempt))
         live.data = job
         self._tracker.follow(job)
         self._schedule.ask()

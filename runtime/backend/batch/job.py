@@ -25,7 +25,8 @@ class BatchJob:
     paths: RootedJobPaths
     soft: SoftStep | None
     request: Hashable
-    """What it requests from the system; jobs with equal requests may share an array."""
+    """What it requests from the system; jobs with equal requests may share an array. `None` if an earlier process of
+    the run has submitted it, and the system would not accept that today."""
     progress: LaunchProgress
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """The scope of its verdict and its `post_finish`; a kill gives it a deadline."""

@@ -72,7 +72,9 @@ class JobTracker:
         return {
             job.element.array: job.request
             for job in self._jobs.values()
-            if job.element.state is SUBMITTED and job.element.history.status is JobStatus.QUEUED
+            if job.element.state is SUBMITTED
+            and job.element.history.status is JobStatus.QUEUED
+            and job.request is not None
         }
 
     def stop(self, job: BatchJob) -> None:

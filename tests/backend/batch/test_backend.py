@@ -518,6 +518,27 @@ async def test_what_is_being_adopted_is_no_stray(stage: Stage, autojump_clock: M
         nursery.cancel_scope.cancel()
 
 
+async def test_what_is_adopted_and_waits_is_kept_away_from_bad_nodes_as_well(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        system = await previous_incarnation(stage, nursery)
+        async with stage.open(system=system) as scene:
+            await scene.submit(*jobs(2))
+            await scene.submit(JobSpec(name="good", cmd="true"))
+            await scene.completion("good")  # on n1
+            system.behaviour = stays
+            await scene.submit(*(JobSpec(name=name, cmd="true") for name in ("a", "b")))
+            for name in ("a", "b"):
+                system.of(name).word, system.of(name).note = "NODE_FAIL", "n2"
+                await scene.completion(name)
+            waits = system.elements[0]
+            assert waits.word == "PENDING"
+            assert system.exclusions == [({waits.array: jobs(1)[0].job_type}, ["n2"])]
+            await scene.backend.kill_many(["job0", "job1"])
+        nursery.cancel_scope.cancel()
+
+
 async def test_another_attempt_begins_when_the_earlier_one_has_been_ended(
     stage: Stage, autojump_clock: MockClock
 ) -> None:
