@@ -97,18 +97,17 @@ def log_lines(result: Result, view: View) -> list[Line]:
 
 
 def _headline(result: Result, message: str, view: View) -> Iterator[Line]:
-    """Yield the message of one failure, if it says more than the message of its group: numbers, names of nodes."""
+    """Yield the message of one failure, if that of its group does not have all of it: numbers, names of nodes."""
     text = headline(result)
-    if text != message:
+    if message not in text:
         yield ((INDENT, ""), (cut(shorten(printable(text), MAX_MESSAGE), view.columns - len(INDENT)), "red"))
 
 
 def _context(result: Result, message: str, view: View) -> Iterator[Line]:
     """Yield the line of the log that failed, and those around it; nothing if the message is all there is."""
     lines = around_failure(excerpt(result.reason), MAX_CONTEXT)
-    if not lines:
-        yield from _headline(result, message, view)
     if all(line.text.strip() in message for line in lines):
+        yield from _headline(result, message, view)
         return
     width = max(len(str(line.number)) for line in lines)
     for line in lines:

@@ -95,6 +95,12 @@ def test_each_failure_of_the_design_is_shown_by_its_shortest_job_and_the_others_
     ]
 
 
+def test_what_the_message_of_a_group_leaves_out_is_shown_of_its_shortest_job() -> None:
+    lines = summed(result("a", K.EXIT_CODE, "exit code 3", context=["one"]), result("b", K.NODE_FAILURE, "n17 died"))
+    assert lines[1:4] == ["   1 x exit code <n>: one", "       a, 2.5 s", "       exit code 3: one"]
+    assert lines[7:10] == ["   1 x n<n> died", "       b, 2.5 s", "       n17 died"]
+
+
 def test_what_the_failures_of_a_group_and_all_of_them_have_in_common_is_said() -> None:
     lines = summed(
         *(
