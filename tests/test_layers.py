@@ -127,6 +127,7 @@ EXTRAS = {
     "starlette": ("serve",),
     "h11": ("serve",),
     "dvsim": ("dvsim",),
+    "shtab": ("cli",),
     "re2": ("verdict",),
     "hyperscan": ("verdict",),
 }

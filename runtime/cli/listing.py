@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from runtime.backend.registry import BackendRegistry, LauncherFactory, foreign
-from runtime.cli.make_backends import key_names
+from runtime.cli.backend_options import backend_options
 from runtime.cli.prepare import Prepared
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
@@ -87,7 +87,9 @@ def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bo
     if verbose:
         able = getattr(described, "supports_interactive", False)
         yield ((f"    interactive jobs: {'yes' if able else 'no'}", ""),)
-        yield ((f"    keys of [backends.{name}]: {', '.join(key_names(registry, name))}", ""),)
+        yield ((f"    keys of [backends.{printable(name)}]:", ""),)
+        for option in backend_options(registry, name):
+            yield ((f"      {printable(option.text)}", ""),)
         variables = getattr(factory, "environment_variables", {})
         if variables:
             pairs = ", ".join(f"{variable} for {option}" for variable, option in variables.items())

@@ -88,15 +88,39 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run_command(options: Namespace, command: Sequence[str]) -> int:
+    from runtime.cli.completion import COMPLETION
     from runtime.cli.ctl_options import CTL
     from runtime.cli.dvsim_options import DVSIM
+    from runtime.cli.init import INIT, SCHEMA
     from runtime.cli.past_options import ABOUT_RUNS
     from runtime.cli.serve_options import SERVE
 
     if options.command == DVSIM:  # by name: a package that nothing else imports, and that needs DVSim
         code: int = importlib.import_module("runtime.dvsim.command").run_dvsim(options, command)
         return code
+    if options.command in (COMPLETION, INIT, SCHEMA):
+        return _about_files(options)
     return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL, SERVE) else _about_jobs(options, command)
+
+
+def _about_files(options: Namespace) -> int:
+    """Run a command that prints or writes a text which is known without any run."""
+    from runtime.cli.completion import COMPLETION, completion_lines
+    from runtime.cli.exit_codes import EXIT_PASSED, output_exit_code
+    from runtime.cli.init import INIT, schema_text, write_job_file
+    from runtime.cli.options import check_current_directory, make_parser
+    from runtime.report.output import Output
+
+    check_current_directory()
+    if options.command == INIT:
+        write_job_file(options.file)
+        return EXIT_PASSED
+    output = Output(sys.stdout)
+    if options.command == COMPLETION:
+        output.write("".join(f"{line}\n" for line in completion_lines(options.what, make_parser())))
+    else:
+        output.write(schema_text())
+    return output_exit_code(output)
 
 
 def _about_runs(options: Namespace) -> int:

@@ -198,20 +198,38 @@ def parameters(factory: Callable[..., object]) -> Mapping[str, inspect.Parameter
     return found
 
 
-def key_names(registry: BackendRegistry, name: str) -> list[str]:
-    """Return the keys of a backend's table in a job file, including those that every backend has.
+def key_factory(registry: BackendRegistry, name: str) -> Callable[..., object]:
+    """Return what takes the keys of a backend's table in a job file: its factory, or the adapter of its launcher.
 
     Raises:
         RegistryError: if its factory cannot be loaded.
     """
     factory: Callable[..., object] = registry.load(name)
-    if isinstance(factory, LauncherFactory):  # it passes all options on to the adapter
-        from runtime.backend.legacy import LegacyLauncherAdapter
+    if not isinstance(factory, LauncherFactory):
+        return factory
+    from runtime.backend.legacy import LegacyLauncherAdapter
 
-        factory = LegacyLauncherAdapter
+    return LegacyLauncherAdapter
+
+
+def key_parameters(factory: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a `key_factory` that are keys of job files, including those that every backend has.
+
+    Raises:
+        RegistryError: if inspecting it raises anything.
+    """
     found = {**parameters(factory), **parameters(RuntimeBackend)}
-    return [
-        each
-        for each, parameter in found.items()
-        if parameter.kind is not parameter.VAR_KEYWORD and each not in _NOT_KEYS
-    ]
+    return {
+        name: parameter
+        for name, parameter in found.items()
+        if parameter.kind is not parameter.VAR_KEYWORD and name not in _NOT_KEYS
+    }
+
+
+def key_names(registry: BackendRegistry, name: str) -> list[str]:
+    """Return the keys of a backend's table in a job file.
+
+    Raises:
+        RegistryError: if its factory cannot be loaded.
+    """
+    return list(key_parameters(key_factory(registry, name)))

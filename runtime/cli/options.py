@@ -11,10 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from runtime.cli.completion import add_completion
 from runtime.cli.ctl_options import add_ctl
 from runtime.cli.dvsim_options import DVSIM, add_dvsim, split_arguments
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.format_options import add_formats_of_run
+from runtime.cli.init import add_init
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
 from runtime.cli.prove_options import add_prove
@@ -64,7 +66,7 @@ class _WrongWordsError(Exception):
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _parser()
+    parser = make_parser()
     if arguments[:1] == ["rerun"]:
         arguments = join_values(arguments)
     of_dvsim: list[str] | None = None
@@ -79,7 +81,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = _Parser(
         prog=PROGRAM,
         description="Runs jobs that depend on each other, as many at once as limits and resources allow.",
@@ -143,6 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     backends.add_argument("-v", "--verbose", action="store_true", help="also what each is and can do, and its options")
     _add_pythonpath(backends)
     add_dvsim(commands.add_parser)
+    add_init(commands.add_parser)
+    add_completion(commands.add_parser)
     add_past_commands(commands.add_parser)
     add_ctl(commands.add_parser)
     add_serve(commands.add_parser)

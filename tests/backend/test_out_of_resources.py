@@ -22,6 +22,7 @@ from runtime.job import FailureKind, JobSpec, JobStatus
 from runtime.process import in_thread
 from tests.backend import few_descriptors_program, out_of_resources_program
 from tests.backend.local_jobs import local
+from tests.unmeasured import unmeasured
 
 USER = 65_000 + os.getpid() % 400
 """Unused by others, one may hope; root has no limit to its processes."""
@@ -36,7 +37,7 @@ def run(directory: Path, *arguments: object) -> tuple[list[Any], str, list[int]]
     directory.chmod(0o777)
     program = [sys.executable, "-m", out_of_resources_program.__name__, directory / "run", *arguments]
     words = [*(BECOME if os.getuid() == 0 else ()), *map(str, program)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=unmeasured())
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     ends, texts, descriptors = json.loads(done.stdout)
@@ -79,7 +80,7 @@ def test_with_however_few_descriptors_the_backend_is_busy_or_cannot_be_opened_an
     tmp_path: Path, containment: str
 ) -> None:
     words = [sys.executable, "-m", few_descriptors_program.__name__, str(tmp_path), containment, "2", "4", "17", "0.1"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=unmeasured())
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     passed = []

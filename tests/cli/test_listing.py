@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.backend.registry import BackendRegistry
+from runtime.cli.backend_options import backend_options
 from runtime.cli.listing import backend_lines, in_order
 from runtime.job import JobSpec
 
@@ -72,8 +74,26 @@ def test_a_launcher_is_shown_as_one_with_the_keys_of_the_adapter() -> None:
     lines = ["".join(text for text, _ in line) for line in backend_lines(registry, verbose=True)]
     at = lines.index("quay  Ships jobs.  (launcher QuayLauncher)")
     assert lines[at + 1] == "    interactive jobs: yes"
-    keys = lines[at + 2].removeprefix("    keys of [backends.quay]: ").split(", ")
-    assert {"poll_interval", "kill_timeout", "max_parallelism"} <= set(keys)
+    assert lines[at + 2] == "    keys of [backends.quay]:"
+    keys = {line.split()[0].rstrip(":") for line in lines[at + 3 :] if line.startswith("      ")}
+    assert {"poll_interval", "kill_timeout", "max_parallelism"} <= keys
     assert {"launcher_cls", "view", "run_dir"}.isdisjoint(keys)
     (bad,) = [line for line in lines if line.startswith("bad")]
     assert bad.startswith("bad  cannot be used: BadLimitLauncher.max_poll is -1; expected ")
+
+
+def test_each_option_of_a_backend_is_shown_with_its_type_its_default_and_its_meaning() -> None:
+    lines = ["".join(text for text, _ in line) for line in backend_lines(BackendRegistry(), verbose=True)]
+    begin = "      stop_on_fail_pattern (true or false, default false): whether a job is stopped when a"
+    assert any(line.startswith(begin) for line in lines)
+    assert "      term_timeout (a number): seconds from SIGTERM to SIGKILL; unset for 2." in lines
+    assert any(line.startswith("      extra (a list): further options of sbatch") for line in lines)
+    assert any(
+        line.startswith("      drain_timeout (a number, default 1.0): seconds without progress") for line in lines
+    )
+
+
+@pytest.mark.parametrize("name", BackendRegistry().names())
+def test_no_option_of_a_backend_of_ours_is_without_words(name: str) -> None:
+    bare = [option.name for option in backend_options(BackendRegistry(), name) if not (option.type and option.meaning)]
+    assert bare == []

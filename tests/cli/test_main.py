@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Here
 from tests.cli.program import Done, call, end_of, environment, job_file, started
 from tests.jobfile.without_lines import without_lines
+from tests.unmeasured import unmeasured
 
 RAN = "touch {file_dir}/ran"
 
@@ -166,7 +167,7 @@ def test_a_hostile_file_costs_little(tmp_path: Path, what: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, file],
         cwd=tmp_path,
-        env=environment(),
+        env={**unmeasured(), "PYTHONPATH": environment()["PYTHONPATH"]},
         capture_output=True,
         text=True,
         check=False,
@@ -385,5 +386,5 @@ def test_backends_shows_what_there_is(tmp_path: Path, here: Here) -> None:
     assert names[:-1] == sorted(names[:-1])
     assert {"fake", "local", "legacy:package.module:ClassName"} <= set(names)
     assert "local  (default)" in done.out
-    assert "keys of [backends.local]: max_parallelism" in here("backends", "--verbose").out
+    assert "\n      max_parallelism (a whole number): how many jobs" in here("backends", "--verbose").out
     assert "fake  (default)" in call(tmp_path, "backends", env={"JOB_RUNTIME_BACKEND": "fake"}).out

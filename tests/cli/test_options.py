@@ -119,7 +119,7 @@ def test_a_command_line_is_shown_without_the_values_of_variables(words: list[str
 
 def commands() -> dict[str, argparse.ArgumentParser]:
     # What argparse makes of the options is seen in attributes that it calls its own.
-    (subparsers,) = [each for each in module._parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    (subparsers,) = [each for each in module.make_parser()._actions if isinstance(each, argparse._SubParsersAction)]
     return dict(subparsers.choices)
 
 

@@ -195,7 +195,7 @@ def test_each_key_of_the_results_is_listed() -> None:
 
 def test_each_command_and_each_of_its_options_is_listed(capfd: pytest.CaptureFixture[str]) -> None:
     commands = re.findall(
-        r"^    ([a-z]+) ", help_of(capfd).partition("COMMAND\n")[2].partition("\n\noptions:")[0], re.MULTILINE
+        r"^    ([a-z]+)(?= |$)", help_of(capfd).partition("COMMAND\n")[2].partition("\n\noptions:")[0], re.MULTILINE
     )
     listed = [text.split()[0] for text in first_cells("| command | what it does |")]
     assert sorted(commands) == sorted(name for name in listed if name.isalpha())

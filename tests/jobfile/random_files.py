@@ -19,8 +19,9 @@ import jsonschema
 from runtime.backend.registry import BUILT_IN, backends
 from runtime.cli.make_backends import OLDER_KEYS, key_names
 from runtime.jobfile.errors import InputError
+from runtime.jobfile.place import Place
 from runtime.jobfile.regression import load
-from runtime.jobfile.schema import FileTable, JobTable
+from runtime.jobfile.schema import FileTable, JobTable, wrong_keys
 from runtime.jobfile.variables import Variables
 
 SCHEMA: Final = json.loads(resources.files("runtime.jobfile").joinpath("job_file.schema.json").read_text("utf-8"))
@@ -118,6 +119,19 @@ def refusal(path: Path, tables: dict[str, Any]) -> str | None:
         if not options.keys() <= known:
             return f"{where}: unknown key"
     return None
+
+
+def disagreements() -> list[tuple[str, Any]]:
+    """Return each key of a job, and each value of `VALUES`, of which only one of loader and schema takes it."""
+    found = []
+    for key in JobTable.__annotations__:
+        definition = {"$ref": f"#/definitions/job/properties/{key}"}
+        validator = jsonschema.Draft4Validator({"allOf": [definition], "definitions": SCHEMA["definitions"]})
+        for value in VALUES:
+            is_right = not wrong_keys({key: value}, JobTable, Place("f"))
+            if validator.is_valid(as_json(value)) != is_right:
+                found.append((key, value))
+    return found
 
 
 def compare(directory: Path, seed: int, count: int) -> Counter[str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.jobfile.read import parse_toml
-from tests.jobfile.random_files import SCHEMA, as_json, compare
+from tests.jobfile.random_files import SCHEMA, as_json, compare, disagreements
 from tools import job_file_schema
 from tools.decimals import DIGITS, at_least, at_most
 
@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 def test_the_schema_is_made_of_the_tables_and_is_one() -> None:
     assert job_file_schema.FILE.read_text("utf-8") == job_file_schema.text(), "run: python -m tools.job_file_schema"
     jsonschema.Draft4Validator.check_schema(SCHEMA)
+
+
+def test_the_loader_and_the_schema_take_the_same_values_of_each_key() -> None:
+    assert disagreements() == []
 
 
 def test_the_loader_and_the_schema_take_the_same_files(tmp_path: Path) -> None:
