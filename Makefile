@@ -29,6 +29,7 @@ EXTRAS_test-browser := browser
 EXTRAS_check := check
 EXTRAS_types := types
 EXTRAS_bench := bench
+EXTRAS_notes := notes
 
 # Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` or
 # `gridengine` start a cluster, those marked `browser` a browser, and each of these has a verb of its own.
@@ -111,9 +112,24 @@ check: $(VENV)/stamp-check ## lint, formatting, types
 .PHONY: cov
 cov: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## run the tests and report which lines and branches they miss
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest $(MARKS) $(ARGS)
+	@$(PY) -m coverage run -m pytest $(WORKERS) $(MARKS) $(ARGS)
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report
+
+.PHONY: test-oldest
+test-oldest: $(VENV)/stamp ## run the tests with the oldest dependencies that are allowed, in .venv-oldest
+	@"$(PYTHON)" -m venv .venv-oldest
+	@$(PY) -m tools.oldest >.venv-oldest/constraints.txt
+	@.venv-oldest/bin/python $(INSTALL) -c .venv-oldest/constraints.txt -e '.[test]'
+	@.venv-oldest/bin/python -m pytest $(WORKERS) $(MARKS) $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: $(VENV)/stamp-test ## build the sdist and the wheel, and test each in an empty environment, outside of the checkout
+	@$(PY) -m tools.check_dists $(ARGS)
+
+.PHONY: notes
+notes: $(VENV)/stamp-notes ## show the notes of the next release; ARGS=--yes puts them into CHANGELOG.md
+	@$(PY) -m towncrier build --version "$$($(PY) -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')" $(or $(ARGS),--draft)
 
 .PHONY: bench
 bench: $(VENV)/stamp-bench $(DVSIM_VENV)/stamp ## measure; ARGS=--quick for a first idea
@@ -146,7 +162,7 @@ shape: $(VENV)/stamp ## figures about how hard the package is to maintain; ARGS=
 
 .PHONY: clean
 clean: ## remove environments, caches and results
-	@rm -rf .venv .venv-dvsim .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build dist
+	@rm -rf .venv .venv-dvsim .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build dist
 	@rm -rf results examples/rtl/results nights
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
