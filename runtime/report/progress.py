@@ -125,7 +125,7 @@ class RunProgress:
             self._failed.clear()
 
     def apply(self, change: StatusChange[ReportedJob]) -> None:
-        """Record one status change."""
+        """Record one status change. That of a job that has passed need not have its event."""
         # This is done twice for each job of a run: so there are few calls.
         job_id, event, new = change.id, change.event, change.new
         # A status may come again, with a new note: the job has had it since the first time.
@@ -138,14 +138,13 @@ class RunProgress:
             self._waiting.wait(job_id, change.at, change.note)
             return
         self._waiting.pop(job_id)
-        if event is None:
-            return
         if not new.is_terminal:
-            self._retries.append(retry_line(change))
+            if event is not None:
+                self._retries.append(retry_line(change))
             return
         # One that was not seen to run has a result of another run, or was too short to be seen.
         self._left.end(job_id, None if since is None else change.at - since)
-        if new is not JobStatus.PASSED:
+        if new is not JobStatus.PASSED and event is not None:
             self._fail(JobResult(change.job, event))
 
     def _fail(self, result: JobResult[ReportedJob]) -> None:

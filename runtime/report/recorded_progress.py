@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from runtime.job import JobCompletionEvent, JobStatus
-from runtime.job.counting import counted_as
-from runtime.job.status import QUEUED, RUNNING
+from runtime.job.counting import COUNTED_AS, counted_as
+from runtime.job.status import PASSED, QUEUED, RUNNING
+from runtime.journal.descriptions import JobDescription
 from runtime.journal.records import Begin, Ended, Jobs, Progress, Record, Starting
 from runtime.journal.replay import RunState
 from runtime.report.progress import RunProgress, RunSnapshot
@@ -104,6 +105,8 @@ class RecordedProgress:
             self._begun.update(number for number in known if state.numbers[state.ids[number]] == number)
         else:
             self._begun.difference_update(known)
+        has_ended = isinstance(record, Ended)
+        epoch = state.segments[-1].begin.epoch if state.segments else 0
         for number, at, note in _moves(record):
             if number not in before or state.numbers[state.ids[number]] != number:
                 continue  # a job can write a journal; or it was replaced, and counts no longer
@@ -111,12 +114,14 @@ class RecordedProgress:
             before[number] = new
             counts[old] -= 1
             counts[new] += 1
-            self._tell(number, old, new, at, note, isinstance(record, Ended))
+            self._tell(number, old, new, epoch + at, note, has_ended)
 
     def _tell(self, number: int, old: JobStatus, new: JobStatus, at: float, note: str | None, has_ended: bool) -> None:
         state = self.state
         event: JobCompletionEvent | None = None
-        if new.is_terminal:
+        if new is PASSED:  # as of most jobs, whose events and descriptions would take most of the time
+            self._count_as(number, COUNTED_AS[0])
+        elif new.is_terminal:
             event = state.result(number)
             assert event is not None
             self._count_as(number, counted_as(event))
@@ -125,11 +130,11 @@ class RecordedProgress:
             earlier = state.earlier(number) if has_ended else ()
             if earlier:  # a job can write a journal, which says something else
                 event, note = earlier[-1], "it is tried again"
-        epoch = state.segments[-1].begin.epoch if state.segments else 0
-        job = state.description(number)
+        has_more = event is not None or old.is_terminal
+        job = state.description(number) if has_more else JobDescription(state.ids[number])
         if old.is_terminal and not new.is_terminal:  # a resume runs it again
             self.progress.add([(job.id, job.seed)])
-        self.progress.apply(StatusChange(job, job.id, old, new, epoch + at, note, event))
+        self.progress.apply(StatusChange(job, job.id, old, new, at, note, event))
 
 
 def _moves(record: Starting | Progress | Ended) -> Iterator[tuple[int, float, str | None]]:

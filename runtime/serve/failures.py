@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import attrs
 
 from runtime.job import JobResult
-from runtime.job.status import TERMINAL
+from runtime.job.status import PASSED, TERMINAL
 from runtime.journal.records import Begin, Ended, Jobs, Record, Starting
 from runtime.journal.replay import RunState
 from runtime.report.bucket_rules import NO_RULES
@@ -100,7 +100,8 @@ class FailureTable:
         state = self._state
         for number in numbers:
             self._remove(number)
-            event = state.result(number) if state.statuses[number] in TERMINAL else None
+            status = state.statuses[number]
+            event = state.result(number) if status in TERMINAL and status is not PASSED else None
             if event is None or state.numbers[event.job_id] != number:
                 continue
             key = bucket_of_result(JobResult(state.description(number), event), self._rules)

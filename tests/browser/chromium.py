@@ -45,7 +45,7 @@ class Page:
         """Load a file, and wait until the page can be used."""
         self._driver.get("about:blank")  # or else another fragment would not load the page again
         self._driver.get(path.as_uri() + fragment)
-        self.wait("performance.getEntriesByName('usable').length === 1")
+        self.wait_usable()
 
     def visit(self, address: str) -> None:
         """Load a page of a server."""
@@ -103,6 +103,21 @@ class Page:
         self.call("HeapProfiler.enable")
         self.call("HeapProfiler.collectGarbage")  # those of the page before
         return int(self.call("Memory.getDOMCounters")["nodes"])
+
+    def count_work(self) -> None:
+        """Begin to count what `work` returns."""
+        self.call("Performance.disable")
+        self.call("Performance.enable", timeDomain="threadTicks")
+
+    def work(self) -> float:
+        """Return the CPU seconds that pages have taken since `count_work`."""
+        metrics = {each["name"]: each["value"] for each in self.call("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
+    def wait_usable(self) -> float:
+        """Wait until the page can be used; return the seconds since it was asked for."""
+        self.wait("performance.getEntriesByName('usable').length === 1")
+        return float(self.run("performance.getEntriesByName('usable')[0].startTime")) / 1000
 
     def complaints(self) -> list[str]:
         """Return what the browser has warned of since the last call, such as what the policy forbids."""

@@ -10,6 +10,7 @@ import pytest
 from runtime.job import FailureKind
 from runtime.report.news import Change, Changed, History
 from tests.browser.chromium import Page, chromium
+from tests.cli.past_run import NAME, write_journal
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
 from tests.report.html.page_text import RUN_DIR, page_of, write_page
 from tests.report.html.synthetic import night, records_of
@@ -46,6 +47,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def large(pages: Path) -> Path:
     """The page of 20,000 jobs."""
     return write_page(pages / "large.html", page_of(night(20_000, RUN_DIR), path="run"))
+
+
+@pytest.fixture(scope="session")
+def night_run(pages: Path) -> Path:
+    """The directory of a run of 100,000 jobs, some of which have not ended."""
+    run_dir = pages / "results" / NAME
+    return write_journal(run_dir, night(100_000, run_dir)[:-2])
 
 
 @pytest.fixture(scope="session")

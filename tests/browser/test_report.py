@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from runtime.journal import read, replay
+from runtime.report.html.page import page_text
 from runtime.report.text import printable
 from tests.browser.chromium import Page
 from tests.browser.conftest import HOSTILE
 from tests.report.html.hostile import CORPUS
+from tests.report.html.page_text import write_page
 
 pytestmark = pytest.mark.browser
 
 ROWS = "[...document.querySelectorAll('#grid .body .row')]"
 # The canvases of an element, those inside components included.
-CANVASES = """((found) => found(found))((found) => (root) => [...root.querySelectorAll('*')].flatMap((each) =>
-    each.shadowRoot ? found(found)(each.shadowRoot) : each.tagName === 'CANVAS' ? [each] : []))"""
-# Returns the canvases of an element, those inside components included.
 CANVASES = """(function canvases(root) {
     return [...root.querySelectorAll('*')].flatMap((each) =>
         each.shadowRoot ? canvases(each.shadowRoot) : each.tagName === 'CANVAS' ? [each] : []);
@@ -52,6 +52,15 @@ def test_twenty_thousand_jobs_are_few_nodes_and_one_request(page: Page, large: P
     assert page.complaints() == []
     assert page.run(f"{ROWS}.length") < 60
     assert page.run("byId('grid').getAttribute('aria-rowcount')") == "20001"
+
+
+def test_a_hundred_thousand_jobs_are_usable_after_two_seconds_of_work(page: Page, night_run: Path) -> None:
+    state = replay(read(night_run / "journal.jsonl").records, str(night_run))
+    path = write_page(night_run.parent / "page.html", "".join(page_text(state, is_live=True, path="run")))
+    page.count_work()
+    page.open(path)
+    assert page.work() <= 2
+    assert page.nodes() <= 3000
 
 
 def test_charts_are_drawn_when_they_are_seen_and_send_no_request(page: Page, large: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 import pytest
 
 from tests.browser.chromium import Page
+from tests.cli.past_run import held
 from tests.cli.program import Fifo, end_of, job_file, started
 
 pytestmark = pytest.mark.browser
@@ -29,6 +31,16 @@ class Live:
         self.go.say()
 
 
+@contextmanager
+def serving(directory: Path) -> Iterator[str]:
+    """Serve the runs of a directory for a block, and return the address."""
+    with started(directory, "serve", "--port", "0") as server:
+        assert server.stdout is not None
+        found = re.match(r"(http://127.0.0.1:\d+)/ ", server.stdout.readline())
+        assert found
+        yield found[1]
+
+
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Live]:
     up, go = Fifo(tmp_path / "up"), Fifo(tmp_path / "go")
@@ -41,11 +53,8 @@ def live(tmp_path: Path) -> Iterator[Live]:
     }
     with started(tmp_path, "run", job_file(tmp_path, jobs), "-q") as run:
         up.hear()
-        with started(tmp_path, "serve", "--port", "0") as server:
-            assert server.stdout is not None
-            found = re.match(r"(http://127.0.0.1:\d+)/ ", server.stdout.readline())
-            assert found
-            yield Live(found[1], go)
+        with serving(tmp_path) as address:
+            yield Live(address, go)
         go.say()
         end_of(run)
 
@@ -91,6 +100,16 @@ def test_from_the_list_by_keyboard_to_the_log_of_a_failure(page: Page, live: Liv
 def test_a_page_has_few_nodes(page: Page, live: Live, path: str) -> None:
     page.visit(live.address + path)
     assert page.nodes() <= 3000
+
+
+def test_a_hundred_thousand_jobs_are_usable_after_two_seconds_of_work(page: Page, night_run: Path) -> None:
+    with held(night_run), serving(night_run.parents[1]) as address:
+        page.count_work()
+        page.visit(f"{address}/runs/{night_run.name}")
+        page.wait_usable()
+        assert text(page, "#done") == "99500 of 100000 done"
+        assert page.work() <= 2
+        assert page.nodes() <= 3000
 
 
 def test_rows_keep_the_focus_while_the_page_changes(page: Page, live: Live) -> None:

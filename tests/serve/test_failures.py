@@ -14,6 +14,9 @@ from runtime.report.buckets import buckets
 from runtime.report.results import rules_of_run
 from runtime.report.run_results import known_results
 from runtime.serve.failures import FailureTable
+from runtime.serve.snapshot import RunView
+from tests.calls import calls_of
+from tests.report.html.synthetic import night
 from tests.report.results import result
 from tests.report.states import records
 
@@ -71,3 +74,20 @@ def test_the_newest_failures_come_first() -> None:
     jobs = [job("a", kind, "1"), job("b", None, ""), job("c", kind, "1"), job("d", kind, "2")]
     state, table = table_of(records(jobs, RUN))
     assert [state.ids[number] for number in table.newest(2)] == ["d", "c"]
+
+
+def calls_for(count: int) -> int:
+    """How many calls it takes to follow a run with so many jobs."""
+    view, records = RunView(RUN), night(count, RUN)
+
+    def follow() -> None:
+        for record in records:
+            view.apply(record)
+
+    return calls_of(follow)
+
+
+def test_a_job_more_takes_few_calls() -> None:
+    """Of a job that passed no event is made; with its events, it would be a hundred calls."""
+    few, many = calls_for(500), calls_for(1500)
+    assert many - few < 60 * 1000

@@ -82,6 +82,7 @@ function showTimes() {
 }
 
 function show(snapshot) {
+  if (!shown) requestAnimationFrame(() => performance.mark("usable"));
   shown = snapshot;
   shownAt = Date.now();
   const state = document.getElementById("state");

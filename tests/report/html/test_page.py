@@ -4,9 +4,7 @@ import base64
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Sequence
-from types import FrameType
 
 import pytest
 
@@ -17,6 +15,7 @@ from runtime.report.html.page import page_text
 from runtime.report.html.texts import LEFT_OUT
 from runtime.report.news import Change, Changed, History
 from runtime.report.text import printable
+from tests.calls import calls_of
 from tests.report.html.hostile import CORPUS, fuzzed, hostile_run
 from tests.report.html.page_text import RUN_DIR, Parsed, page_of
 from tests.report.html.synthetic import night, records_of
@@ -168,26 +167,16 @@ def test_five_thousand_fuzzed_names_and_log_lines_are_text() -> None:
 
 
 def calls_for(count: int) -> int:
-    """How many calls from modules of ours it takes to make the page of a run with so many jobs."""
+    """How many calls the page of a run with so many jobs takes."""
     state = replay(night(count, RUN_DIR), RUN_DIR)
-    calls = 0
-
-    def trace(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"} and str(frame.f_globals.get("__name__")).startswith("runtime.")
-
-    sys.setprofile(trace)
-    try:
-        sum(map(len, page_text(state, path="results")))
-    finally:
-        sys.setprofile(None)
-    return calls
+    return calls_of(lambda: sum(map(len, page_text(state, path="results"))))
 
 
 def test_a_job_more_takes_few_calls() -> None:
     """Most jobs have no object of their own: with one each, it would be some hundred calls."""
     calls_for(10)  # what is made once
-    assert calls_for(1500) - calls_for(500) < 60 * 1000
+    few, many = calls_for(500), calls_for(1500)
+    assert many - few < 80 * 1000
 
 
 @pytest.mark.slow
