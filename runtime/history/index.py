@@ -1,55 +1,34 @@
 """`Index`: what is remembered of all runs of a directory, in a database of SQLite that is in memory.
 
-It is a cache of what journals say, and can always be made again from them. The file that it is loaded from may be
-damaged, or written by a job: its schema has to be ours to the letter, every value is checked, and whatever is wrong
-with it raises `DamagedIndexError`, after which the caller begins with an empty one.
+It is a cache of what journals say, and can always be made again from them: after a `DamagedIndexError` the caller
+begins with an empty one.
 """
 
 from __future__ import annotations
 
-import functools
-import sqlite3
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import attrs
 
+from runtime.history.database import Database
 from runtime.history.judgements import SLOWER_FACTOR, SLOWER_SECONDS, Entry
 from runtime.history.outcomes import FAILING, Outcome, RememberedRun, RunHead, Standing
 from runtime.history.rows import (
     NUMBER,
     OUTCOME,
     RUN,
-    SCHEMA,
-    VERSION,
     as_seconds,
     as_text,
     as_whole,
-    decoded,
     encoded,
     outcome_of,
     outcome_values,
     run_of,
 )
 
-_T = TypeVar("_T")
-
-CAN_BE_KEPT: Final = hasattr(sqlite3.Connection, "deserialize")
-"""Whether an index has a `content`. The SQLite of an old system has no such call."""
-
-_TRAILER_SIZE: Final = 9
-"""Bytes behind the database: its CRC-32 as eight hexadecimal digits, and a line feed. SQLite does not read them."""
 _NO_SUITE: Final = -1
-_MAX_STEPS: Final = 10_000
-"""Times that SQLite is allowed to count to `_STEP` in one statement. Arbitrary: some minutes, which no statement on a
-million runs takes; a file that somebody has made to have no end would keep it busy for ever."""
-_STEP: Final = 1_000_000
-
-
-class DamagedIndexError(Exception):
-    """An index is not what this version has written; the message says why."""
 
 
 @attrs.frozen
@@ -72,34 +51,21 @@ class Index:
     """
 
     def __init__(self, content: bytes | None = None) -> None:
-        self._steps = 0
         self._numbers: dict[tuple[int, str], int] = {}
         """Suite and name to number, of tests; a suite of -1 and text to number, of texts."""
         self._texts: dict[object, str] = {}
         """Number to text, of those that were asked for."""
         self._known_heads: Mapping[int, RunHead] | None = None
-        self._connection: Final = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.text_factory = decoded
-        self._connection.set_progress_handler(self._is_endless, _STEP)
-        try:
-            with _damage():
-                if content is not None:
-                    self._load(content)
-                else:
-                    self._connection.executescript(SCHEMA)
-                    self._connection.execute(f"pragma user_version = {VERSION}")
-        except BaseException:
-            self.close()
-            raise
+        self._database: Final = Database(content)
+        self._rows: Final = self._database.rows
 
     def close(self) -> None:
         """Free its memory."""
-        self._connection.close()
+        self._database.close()
 
     def content(self) -> bytes:
         """Return what an index can be made of again."""
-        data = self._connection.serialize()
-        return b"%b%08x\n" % (data, zlib.crc32(data))
+        return self._database.content()
 
     def journals(self) -> Mapping[str, tuple[str, str]]:
         """Return for each run, by its name, what identifies the journal that it was read from, and its state then."""
@@ -114,38 +80,34 @@ class Index:
             run: what that says.
         """
         head = run.head
-        with _damage(), self._transaction():
+        with self._transaction():
             suite = self._text_number(head.suite)
             self._remove(head.name)
-            number = self._connection.execute(
+            number = self._database.change(
                 "insert into runs (name, journal, began, state, suite, revision, is_clean, partial, note) values"
                 " (cast(? as text), ?, ?, ?, ?, cast(? as text), ?, ?, cast(? as text))",
-                (
-                    *(encoded(head.name), journal, head.began, head.state, suite, encoded(head.revision)),
-                    *(head.is_clean, head.partial, encoded(head.note)),
-                ),
-            ).lastrowid
-            assert number is not None
-            self._connection.executemany(
+                *(encoded(head.name), journal, head.began, head.state, suite, encoded(head.revision)),
+                *(head.is_clean, head.partial, encoded(head.note)),
+            )
+            self._database.change_many(
                 "insert into outcomes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (self._values(outcome, number, suite) for outcome in run.outcomes),
             )
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget runs, and the texts that no other run has."""
-        with _damage():
-            with self._transaction():
-                for name in names:
-                    self._remove(name)
-                self._connection.execute("delete from tests where number not in (select test from outcomes)")
-                self._connection.execute(
-                    "delete from texts where number not in (select suite from runs union select name from tests"
-                    " union select suite from tests union select bucket from outcomes where bucket is not null"
-                    " union select revision from outcomes where revision is not null)"
-                )
-            self._numbers.clear()
-            self._texts.clear()
-            self._connection.execute("vacuum")
+        with self._transaction():
+            for name in names:
+                self._remove(name)
+            self._database.change("delete from tests where number not in (select test from outcomes)")
+            self._database.change(
+                "delete from texts where number not in (select suite from runs union select name from tests"
+                " union select suite from tests union select bucket from outcomes where bucket is not null"
+                " union select revision from outcomes where revision is not null)"
+            )
+        self._numbers.clear()
+        self._texts.clear()
+        self._database.vacuum()
 
     def runs(self) -> Sequence[RunHead]:
         """Return all runs, the oldest first."""
@@ -280,48 +242,20 @@ class Index:
             self._texts[number] = text = rows[0]
         return text
 
-    def _load(self, content: bytes) -> None:
-        data, trailer = content[:-_TRAILER_SIZE], content[-_TRAILER_SIZE:]
-        if trailer != b"%08x\n" % zlib.crc32(data):
-            raise DamagedIndexError("its checksum does not match")
-        # Of SQLite's own defences against a file that somebody has made, those that cost nothing.
-        self._connection.execute("pragma trusted_schema = off")
-        self._connection.execute("pragma cell_size_check = on")
-        self._connection.deserialize(data)
-        (version,) = self._connection.execute("pragma user_version").fetchone()
-        if version != VERSION:
-            raise DamagedIndexError(f"it has the version {version}; this one is {VERSION}")
-        if _schema_of(self._connection) != _our_schema():
-            raise DamagedIndexError("it is another database")
-
-    def _rows(self, query: str, convert: Callable[[tuple[Any, ...]], _T], *values: object) -> list[_T]:
-        """Return the rows of a query, each converted."""
-        self._steps = 0
-        with _damage():
-            return [convert(row) for row in self._connection.execute(query, values)]
-
-    def _is_endless(self) -> bool:
-        self._steps += 1
-        return self._steps > _MAX_STEPS
-
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._steps = 0
         self._known_heads = None
-        self._connection.execute("begin")
         try:
-            yield
+            with self._database.transaction():
+                yield
         except BaseException:
             self._numbers.clear()  # numbers of texts that were added are not valid any more
-            if self._connection.in_transaction:
-                self._connection.execute("rollback")
             raise
-        self._connection.execute("commit")
 
     def _remove(self, name: str) -> None:
         where = "(select number from runs where name = cast(? as text))"
-        self._connection.execute(f"delete from outcomes where run = {where}", (encoded(name),))
-        self._connection.execute(f"delete from runs where number = {where}", (encoded(name),))
+        self._database.change(f"delete from outcomes where run = {where}", encoded(name))
+        self._database.change(f"delete from runs where number = {where}", encoded(name))
 
     def _values(self, outcome: Outcome, run: int, suite: int) -> tuple[object, ...]:
         test = outcome.test
@@ -332,42 +266,17 @@ class Index:
 
     def _test_number(self, suite: int, test: str) -> int:
         values = suite, self._text_number(test)
-        self._connection.execute("insert or ignore into tests (suite, name) values (?, ?)", values)
-        query = "select number from tests where suite = ? and name = ?"
-        return self._remember_number(suite, test, self._connection.execute(query, values).fetchone())
+        self._database.change("insert or ignore into tests (suite, name) values (?, ?)", *values)
+        return self._number_of(suite, test, "select number from tests where suite = ? and name = ?", *values)
 
     def _text_number(self, text: str) -> int:
         if (number := self._numbers.get((_NO_SUITE, text))) is not None:
             return number
-        values = (encoded(text),)
-        self._connection.execute("insert or ignore into texts (text) values (cast(? as text))", values)
-        query = "select number from texts where text = cast(? as text)"
-        return self._remember_number(_NO_SUITE, text, self._connection.execute(query, values).fetchone())
+        value = encoded(text)
+        self._database.change("insert or ignore into texts (text) values (cast(? as text))", value)
+        return self._number_of(_NO_SUITE, text, "select number from texts where text = cast(? as text)", value)
 
-    def _remember_number(self, suite: int, text: str, row: tuple[object]) -> int:
-        number = self._numbers[suite, text] = as_whole(row[0])
+    def _number_of(self, suite: int, text: str, query: str, *values: object) -> int:
+        (number,) = self._rows(query, lambda row: as_whole(row[0]), *values)
+        self._numbers[suite, text] = number
         return number
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Raise `DamagedIndexError` in place of what reading a damaged database, or values that are not ours, raises."""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        raise DamagedIndexError(f"SQLite says: {exc}") from exc
-    except (LookupError, TypeError, ValueError, OverflowError) as exc:
-        raise DamagedIndexError(f"it has a value that is none of ours ({exc})") from exc
-
-
-def _schema_of(connection: sqlite3.Connection) -> list[object]:
-    return connection.execute("select type, name, sql from sqlite_master order by name").fetchall()
-
-
-@functools.cache
-def _our_schema() -> list[object]:
-    index = Index()
-    try:
-        return _schema_of(index._connection)
-    finally:
-        index.close()

@@ -16,7 +16,8 @@ from contextlib import closing, suppress
 from typing import Final, TypeVar
 
 from runtime.errors import JournalVersionError
-from runtime.history.index import CAN_BE_KEPT, DamagedIndexError, Index
+from runtime.history.database import CAN_BE_KEPT, DamagedIndexError
+from runtime.history.index import Index
 from runtime.history.outcomes import remembered
 from runtime.journal.disk import JOURNAL_NAME
 from runtime.journal.lock import holder_of

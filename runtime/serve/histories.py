@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
+from runtime.history.database import CAN_BE_KEPT, DamagedIndexError
 from runtime.history.history_lines import histories_sections
-from runtime.history.index import CAN_BE_KEPT, DamagedIndexError, Index
+from runtime.history.index import Index
 from runtime.history.index_file import follow_journals, read_content
 from runtime.history.overview import histories
 from runtime.report.screen_fit import Section

@@ -13,8 +13,9 @@ from hypothesis import given
 
 from runtime.history.comparison import compare
 from runtime.history.comparison_lines import comparison_sections
+from runtime.history.database import DamagedIndexError
 from runtime.history.history_lines import overview_sections
-from runtime.history.index import DamagedIndexError, Index, Span
+from runtime.history.index import Index, Span
 from runtime.history.judgements import judge
 from runtime.history.outcomes import MAX_ATTEMPT, Outcome, RememberedRun, Standing, remembered
 from runtime.history.overview import histories, overview
@@ -274,7 +275,7 @@ def test_a_value_that_is_none_of_ours_is_noticed_when_it_is_read(content: bytes,
 
 
 def test_a_query_without_end_is_ended(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.history import index as module
+    from runtime.history import database as module
 
     monkeypatch.setattr(module, "_MAX_STEPS", 2)
     monkeypatch.setattr(module, "_STEP", 10)
