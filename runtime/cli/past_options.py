@@ -99,7 +99,10 @@ def add_past_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     export = add("export", help="pack what is known of a run into one file", allow_abbrev=False)
     _add_run(export, optional=True)
     export.add_argument("-o", "--output", dest="file", metavar="FILE", type=Path, help="the file (default: RUN.tar.gz)")
+    _add_about_a_job(add)
 
+
+def _add_about_a_job(add: Callable[..., argparse.ArgumentParser]) -> None:
     explain = add(
         "explain",
         help="show why a job waited, ran and failed, and where its files are",
