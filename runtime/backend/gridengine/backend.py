@@ -27,7 +27,7 @@ class GridEngineBackend(BatchBackend):
         queue: for all jobs, as for ``qsub -q``; `None` for any queue.
         project: for all jobs; `None` for the user's default.
         parallel_environment: the parallel environment in which a job with more than one of the resource ``cpus`` gets
-            as many slots; `None`: each job gets one slot, and the scheduler alone counts ``cpus``.
+            as many slots; `None` for one slot for each job, while the scheduler alone counts ``cpus``.
         time: Grid Engine's limit of the run time (``h_rt``) in its notation, such as ``"2:00:00"``; ``"none"`` for the
             queue's; `None` for five minutes more than the job's own timeout, if it has one.
         rerun: whether Grid Engine may start a job again, as after the failure of its node; the job then goes back to
