@@ -50,8 +50,9 @@ class TimeLeft:
     def add(self, jobs: Iterable[tuple[str, int | None]]) -> None:
         """Add jobs that have not ended, by their ids and seeds."""
         if self._expected is None:
+            jobs = list(jobs)
             self._jobs += jobs
-            self._gone.difference_update(job_id for job_id, _ in self._jobs if self._gone)
+            self._gone.difference_update(job_id for job_id, _ in jobs)
             return
         for job_id, seed in jobs if self._expected.seconds else ():
             seconds = self._expected.seconds.get(split_seed(job_id, seed)[0])

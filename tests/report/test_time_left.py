@@ -84,3 +84,12 @@ def test_jobs_that_take_longer_than_expected_make_no_negative_time() -> None:
 )
 def test_it_is_told_roughly(seconds: float, text: str) -> None:
     assert rough_duration(seconds) == text
+
+
+def test_a_job_that_has_ended_stays_so_when_others_are_added() -> None:
+    left = TimeLeft()
+    left.add([("a", None)])
+    left.end("a", 1.0)
+    left.add([("b", None)])
+    left.expect(Expectations(1, {"a": 5.0, "b": 7.0}))
+    assert left.usual == {"b": 7.0}
