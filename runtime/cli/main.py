@@ -91,15 +91,19 @@ def _run_command(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.completion import COMPLETION
     from runtime.cli.ctl_options import CTL
     from runtime.cli.dvsim_options import DVSIM
+    from runtime.cli.import_options import IMPORT
     from runtime.cli.init import INIT, SCHEMA
     from runtime.cli.past_options import ABOUT_RUNS
     from runtime.cli.serve_options import SERVE
 
+    code: int
     if options.command == DVSIM:  # by name: a package that nothing else imports, and that needs DVSim
-        code: int = importlib.import_module("runtime.dvsim.command").run_dvsim(options, command)
+        code = importlib.import_module("runtime.dvsim.command").run_dvsim(options, command)
         return code
     if options.command in (COMPLETION, INIT, SCHEMA):
         return _about_files(options)
+    if options.command == IMPORT:
+        return _import(options)
     return _about_runs(options) if options.command in (*ABOUT_RUNS, CTL, SERVE) else _about_jobs(options, command)
 
 
@@ -121,6 +125,19 @@ def _about_files(options: Namespace) -> int:
     else:
         output.write(schema_text())
     return output_exit_code(output)
+
+
+def _import(options: Namespace) -> int:
+    """Write a job file of what another tool runs."""
+    from runtime.cli.import_options import OF_DVSIM
+    from runtime.cli.imports import import_jobs
+    from runtime.cli.options import check_current_directory
+
+    check_current_directory()
+    if options.source == OF_DVSIM:
+        code: int = importlib.import_module("runtime.dvsim.command").import_dvsim(options)
+        return code
+    return import_jobs(options)
 
 
 def _about_runs(options: Namespace) -> int:

@@ -16,6 +16,7 @@ from runtime.cli.ctl_options import add_ctl
 from runtime.cli.dvsim_options import DVSIM, add_dvsim, split_arguments
 from runtime.cli.exit_codes import EXIT_INPUT, output_exit_code, print_error
 from runtime.cli.format_options import add_formats_of_run
+from runtime.cli.import_options import IMPORT, add_import
 from runtime.cli.init import add_init
 from runtime.cli.option_values import add_print_interval, number, resource_limit, size, whole
 from runtime.cli.past_options import LATEST, add_past_commands
@@ -70,10 +71,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if arguments[:1] == ["rerun"]:
         arguments = join_values(arguments)
     of_dvsim: list[str] | None = None
-    if arguments[:1] == [DVSIM]:
+    of_flow = arguments[:1] == [DVSIM] or list(arguments[:2]) == [IMPORT, DVSIM]
+    if of_flow:
         arguments, of_dvsim = split_arguments(arguments)
     options, unknown = parser.parse_known_args(arguments)
-    if options.command == DVSIM:
+    if of_flow:
         options.arguments = of_dvsim
     if unknown:  # argparse's own message leads to the help of the whole program, which has no options
         parser.prog = f"{PROGRAM} {options.command}"
@@ -148,6 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_dvsim(commands.add_parser)
     add_init(commands.add_parser)
     add_completion(commands.add_parser)
+    add_import(commands.add_parser)
     add_past_commands(commands.add_parser)
     add_ctl(commands.add_parser)
     add_serve(commands.add_parser)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.dvsim.running import Facts, run_program
@@ -9,13 +11,14 @@ from tests.dvsim.running import Facts, run_program
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    return run_program("command", tmp_path_factory.mktemp("command"))
+def facts_of(story: str, directory: Path) -> Facts:
+    """Run one story; each test has its own, so that the tests can run at the same time."""
+    found: Facts = run_program("command", directory, {"STORIES": story})[story]
+    return found
 
 
-def test_tables_buckets_reports_and_the_exit_code_are_dvsim_s(facts: Facts) -> None:
-    found = facts["tables"]
+def test_tables_buckets_reports_and_the_exit_code_are_dvsim_s(tmp_path: Path) -> None:
+    found = facts_of("tables", tmp_path)
     assert found["codes"] == [1, 1]
     theirs, ours = found["tables"]
     assert ours == theirs
@@ -31,18 +34,19 @@ def test_tables_buckets_reports_and_the_exit_code_are_dvsim_s(facts: Facts) -> N
     ]
     theirs, ours = found["reports"]
     assert ours == theirs
-
-
-def test_the_run_is_there_for_all_commands_about_runs(facts: Facts) -> None:
-    found = facts["tables"]
+    # The run is there for all commands about runs.
     assert found["summary"].startswith("6 jobs: 4 passed, 2 failed, 0 killed, in ")
     assert "TEST PASSED CHECKS\n" in found["log"]
     assert found["runs"].rstrip().endswith("4 passed, 2 failed, 0 killed")
     assert "fifo:0.fifo_exit.7" in found["history"]
+    # A job file that is made of the flow has the same results.
+    assert found["imported"] == [0, 1, True]
+    assert len(found["notes"]) == 4
+    assert all(note.startswith("# Not here: ") for note in found["notes"])
 
 
-def test_a_resume_keeps_what_passed_and_runs_the_rest_with_the_same_seeds(facts: Facts) -> None:
-    found = facts["resumed"]
+def test_a_resume_keeps_what_passed_and_runs_the_rest_with_the_same_seeds(tmp_path: Path) -> None:
+    found = facts_of("resumed", tmp_path)
     assert found["codes"] == [1, 0]
     assert (found["before"], found["after"]) == ({"passed": 3, "failed": 2}, {"passed": 5})
     assert found["same ids"] is True
@@ -51,8 +55,8 @@ def test_a_resume_keeps_what_passed_and_runs_the_rest_with_the_same_seeds(facts:
     assert found["runs"] == 1
 
 
-def test_ctrl_c_ends_as_in_dvsim_with_its_reports(facts: Facts) -> None:
-    found = facts["interrupted"]
+def test_ctrl_c_ends_as_in_dvsim_with_its_reports(tmp_path: Path) -> None:
+    found = facts_of("interrupted", tmp_path)
     assert found["codes"] == [1, 1]
     theirs, ours = found["buckets"]
     assert ours == theirs
@@ -62,16 +66,16 @@ def test_ctrl_c_ends_as_in_dvsim_with_its_reports(facts: Facts) -> None:
     }
 
 
-def test_a_flow_without_coverage_ends_and_empties_no_directory(facts: Facts) -> None:
-    assert facts["no_coverage"] == {
+def test_a_flow_without_coverage_ends_and_empties_no_directory(tmp_path: Path) -> None:
+    assert facts_of("no_coverage", tmp_path) == {
         "code": 1,
         "kept": True,
         "buckets": {"Some pass patterns missing: ['^TEST PASSED']": 3},
     }
 
 
-def test_what_cannot_be_run_is_one_line(facts: Facts) -> None:
-    found = facts["refused"]
+def test_what_cannot_be_run_is_one_line(tmp_path: Path) -> None:
+    found = facts_of("refused", tmp_path)
     last = {name: [code, said.rstrip().rpartition("\n")[2]] for name, (code, said) in found.items()}
     assert [last["instrument"][0], last["no such backend"][0]] == [2, 2]
     assert last["instrument"][1] == (

@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from dvsim.cli import main as stock
-from dvsim.instrumentation.factory import InstrumentationFactory  # noqa: F401 - loads slow modules once
 
+import runtime.cli.histories
+import runtime.cli.past_commands
+import runtime.dvsim.import_flow
+import runtime.dvsim.recorded  # noqa: F401 - as those above: what forks would load, each for itself
 from runtime.cli.main import main as ours
 from tests.dvsim.programs.common import main as print_facts
 
@@ -69,7 +72,7 @@ class Place:
 
     def stock(self, *words: str, config: Path, name: str = "stock") -> tuple[int, str]:
         """Run DVSim's own command."""
-        words = (*self._words(config, f"scratch-{name}"), *words)
+        words = (*self.words(config, f"scratch-{name}"), *words)
 
         def run() -> int | None:
             sys.argv = ["dvsim", *words]
@@ -80,14 +83,15 @@ class Place:
 
     def ours(self, *words: str, config: Path, options: tuple[str, ...] = (), name: str = "ours") -> tuple[int, str]:
         """Run it with our scheduler."""
-        command = ["dvsim", *options, "--", *self._words(config, f"scratch-{name.partition('.')[0]}"), *words]
+        command = ["dvsim", *options, "--", *self.words(config, f"scratch-{name.partition('.')[0]}"), *words]
         return self.call(name, lambda: ours(command))
 
     def runtime(self, *words: str) -> tuple[int, str]:
         """Run another command of ours."""
         return self.call("runtime", lambda: ours(list(words)))
 
-    def _words(self, config: Path, scratch: str) -> list[str]:
+    def words(self, config: Path, scratch: str) -> list[str]:
+        """Return arguments that each command of DVSim's has here."""
         root = config.parent
         words = [str(config), "--proj-root", str(root), "--scratch-root", str(self.path / scratch), "--branch", "main"]
         return [*words, "--local", "--max-parallel", "4"]
@@ -142,6 +146,9 @@ def tables(place: Place) -> dict[str, Any]:
     our_code, our_said = place.ours(*words, config=config)
     table = re.compile(r"^\|.*\|$|^\* `.*", re.MULTILINE)
     _, report = place.runtime("report")
+    command = ["import", "dvsim", "-o", "flow.toml", "--", *place.words(config, "scratch-import"), *words]
+    made, _ = place.call("import", lambda: ours(command))
+    imported, _ = place.runtime("run", "flow.toml", "-q", "--out", "imported")
     _, log = place.runtime("logs", "latest", "fifo:0.fifo_smoke.7")
     return {
         "codes": [code, our_code],
@@ -149,6 +156,8 @@ def tables(place: Place) -> dict[str, Any]:
         "reports": [place.report("stock"), place.report("ours")],
         "summary": report.splitlines()[-1],
         "log": log,
+        "imported": [made, imported, place.states() == place.states("imported/latest")],
+        "notes": [line for line in (place.path / "flow.toml").read_text().splitlines() if line.startswith("# Not")],
         "runs": place.runtime("runs")[1],
         "history": place.runtime("history", "fifo:0.fifo_exit.7")[1],
     }
@@ -223,7 +232,7 @@ STORIES: dict[str, Callable[[Place], Any]] = {
 
 def facts(directory: Path) -> Mapping[str, Any]:
     """Return the facts of all stories."""
-    chosen = os.environ.get("STORIES", " ".join(STORIES)).split()
+    chosen = os.environ["STORIES"].split()
     return {name: STORIES[name](Place(directory / name)) for name in chosen}
 
 

@@ -1,0 +1,244 @@
+"""The command ``import``: a job file from what other tools run. ``dvsim`` is in the package of that name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from runtime.cli.exit_codes import output_exit_code, print_error
+from runtime.jobfile.errors import InputError
+from runtime.jobfile.expand import Expansion, expand
+from runtime.jobfile.regression import RecordedFiles, load_recorded
+from runtime.jobfile.variables import Variables
+from runtime.jobfile.writing import job_file_text
+from runtime.report.output import Output
+
+_RULE: Final = re.compile(r"([^\s#:=][^:=]*?)(::?)(?:\s([^=]*))?")
+"""A line of make's data base: targets, and what they need."""
+
+
+@attrs.frozen(kw_only=True)
+class Imported:
+    """What a job file is to say."""
+
+    jobs: Mapping[str, Mapping[str, object]]
+    """The keys of each, by its name."""
+    source: str
+    """What it is made of, for the first comment."""
+    missing: Sequence[str] = ()
+    """What it cannot say, a sentence each."""
+    name: str | None = None
+    defaults: Mapping[str, object] = attrs.field(factory=dict)
+    resources: Mapping[str, object] = attrs.field(factory=dict)
+
+
+def write_job_file(imported: Imported, file: Path | None) -> int:
+    """Write a job file, which was read before, and say what is not in it; return the exit code.
+
+    Args:
+        imported: what it says.
+        file: a new file; `None` for standard output.
+
+    Raises:
+        InputError: if it is not new, or cannot be written; or if no job file can say so.
+    """
+    if not imported.jobs:
+        raise InputError(f"{imported.source} has no jobs; expected at least one")
+    text = job_file_text(
+        imported.jobs,
+        notes=[
+            f"Made by job-runtime import, of {imported.source}.",
+            *(f"Not here: {each}" for each in imported.missing),
+        ],
+        name=imported.name,
+        defaults=imported.defaults,
+        resources=imported.resources,
+    )
+    # Whatever is wrong with it is found now, and not when it is run.
+    recorded = RecordedFiles(texts={str(Path("jobs.toml").absolute()): text}, directory=Path.cwd())
+    regression = load_recorded(recorded, Variables(environment=os.environ))
+    expand(regression, Expansion(run_dir=Path.cwd() / "results", seed_base=0), warn=False)
+    for each in imported.missing:
+        print_error(f"not in the job file: {each}")
+    if file is None:
+        output = Output(sys.stdout)
+        output.write(text)
+        return output_exit_code(output)
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as exc:
+        hint = "; expected a new file" if isinstance(exc, FileExistsError) else ""
+        raise InputError(f"-o {file}: {exc.strerror}{hint}") from exc
+    return 0
+
+
+# ---------------------------------------------------------------------- a list of commands
+
+
+def import_list(options: argparse.Namespace) -> Imported:
+    """Return what a file of commands says: a job for each line, which the shell runs in the current directory.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+        lines = data.decode().split("\n")
+    except OSError as exc:
+        raise InputError(f"{options.file}: {exc.strerror}; expected a file with a command a line") from exc
+    except UnicodeDecodeError as exc:
+        line = data[: exc.start].count(b"\n") + 1
+        raise InputError(f"{options.file}: line {line} is not UTF-8; expected a command a line, in UTF-8") from exc
+    width = len(str(len(lines)))
+    commands = {
+        f"line{number:0{width}}": {"cmd": line.removesuffix("\r")}
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    }
+    has_arguments = any("{}" in keys["cmd"] for keys in commands.values())
+    return Imported(
+        jobs=commands,
+        source="standard input" if options.file == "-" else options.file,
+        missing=["values for {}, which GNU parallel replaces by arguments: it stays as it is."]
+        if has_arguments
+        else [],
+        defaults={"cwd": os.getcwd(), "shell": _shell()},
+    )
+
+
+def _shell() -> str:
+    """Return the shell that GNU parallel would use."""
+    shell = os.environ.get("SHELL", "")
+    return shell if os.path.isabs(shell) else "/bin/sh"
+
+
+# ---------------------------------------------------------------------- a makefile
+
+
+@attrs.frozen
+class Rule:
+    """A target of a makefile."""
+
+    needs: tuple[str, ...]
+    has_recipe: bool
+    is_phony: bool
+
+
+def import_make(options: argparse.Namespace) -> Imported:
+    """Return what a makefile says: a job for each target that has a recipe, which runs make for that target alone.
+
+    make is asked for its data base, with ``-n``. So it runs no recipe, but for lines with ``$(MAKE)`` or a ``+``.
+
+    Raises:
+        InputError: if make fails.
+    """
+    words = ["make", "-C", os.path.abspath(options.directory)]
+    words += ["-f", os.path.abspath(options.file)] if options.file is not None else []
+    environment = {**os.environ, "LC_ALL": "C"}
+    environment.pop("MAKEFLAGS", None)
+    try:
+        done = subprocess.run(
+            [*words, "-np", "--no-print-directory", *options.targets],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+        )
+    except OSError as exc:
+        raise InputError(f"make cannot be started: {exc.strerror}; expected GNU make on PATH") from exc
+    if done.returncode != 0:
+        why = done.stderr.strip().rpartition("\n")[2]
+        raise InputError(f"make ended with {done.returncode}: {why}; expected a makefile that make -n takes")
+    rules, odd = parse_data_base(done.stdout)
+    default = re.search(r"^\.DEFAULT_GOAL := (.+)$", done.stdout, re.MULTILINE)
+    goals = options.targets or ([default[1]] if default else [])
+    return Imported(
+        jobs=_jobs_of(rules, goals, words),
+        source=f"make {' '.join(goals)} in {words[2]}",
+        missing=[f"{target}: has double-colon rules; one job runs them all." for target in odd],
+    )
+
+
+def parse_data_base(text: str) -> tuple[dict[str, Rule], list[str]]:
+    """Return the rules in the output of ``make -p``, by target, and the targets that have double-colon rules."""
+    found: dict[str, Rule] = {}
+    odd: dict[str, None] = {}
+    files = text.partition("\n# Files\n")[2].partition("\n# files hash-table stats:")[0]
+    for block in files.split("\n\n"):
+        lines = block.strip("\n").split("\n")
+        rule = _RULE.fullmatch(lines[0])
+        if rule is None:  # "# Not a target:", and others
+            continue
+        target = rule[1]
+        needs = [each for each in (rule[3] or "").split() if each != "|"]
+        has_recipe = any(re.match(r"#  (recipe|commands) to execute", line) for line in lines)
+        is_phony = any(line.startswith("#  Phony target") for line in lines)
+        if rule[2] == "::":
+            odd[target] = None
+        if target in found:
+            before = found[target]
+            needs, has_recipe = [*before.needs, *needs], has_recipe or before.has_recipe
+        found[target] = Rule(tuple(dict.fromkeys(needs)), has_recipe, is_phony)
+    return found, list(odd)
+
+
+def _jobs_of(rules: Mapping[str, Rule], goals: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Return a job for each target with a recipe that the goals reach, those first that others need."""
+    order: dict[str, None] = {}
+    pending = list(reversed(goals))
+    seen: set[str] = set()
+    while pending:  # no recursion, because a chain may have any length
+        target = pending[-1]
+        if target in seen:  # for the second time: all that it needs is in order
+            order[pending.pop()] = None
+            continue
+        seen.add(target)
+        rule = rules.get(target)
+        pending += [each for each in reversed(rule.needs) if each not in seen] if rule is not None else []
+    jobs: dict[str, dict[str, object]] = {}
+    for target in order:
+        rule = rules.get(target)
+        if rule is None or not rule.has_recipe:
+            continue
+        # A phony target would run again for each target that needs it: -o says that it is done.
+        done = [word for each in _reached(rules, target) if rules[each].is_phony for word in ("-o", each)]
+        needs = [each for each in _reached(rules, target, through_recipes=False) if rules[each].has_recipe]
+        jobs[target] = {"cmd": [*words, *done, target], **({"needs": needs} if needs else {})}
+    return jobs
+
+
+def _reached(rules: Mapping[str, Rule], target: str, *, through_recipes: bool = True) -> list[str]:
+    """Return what a target needs, directly and indirectly; else not beyond targets with a recipe."""
+    found: dict[str, None] = {}
+    pending = list(rules[target].needs)
+    while pending:
+        each = pending.pop(0)
+        if each in found or each not in rules:
+            continue
+        found[each] = None
+        if through_recipes or not rules[each].has_recipe:
+            pending += rules[each].needs
+    return list(found)
+
+
+SOURCES: Final = {"list": import_list, "make": import_make}
+
+
+def import_jobs(options: argparse.Namespace) -> int:
+    """Run ``import list`` or ``import make``; return the exit code.
+
+    Raises:
+        InputError: for any wrong input.
+    """
+    return write_job_file(SOURCES[options.source](options), options.output)
