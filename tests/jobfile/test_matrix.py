@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import outcome
@@ -102,7 +103,7 @@ def test_only_a_regular_file_of_a_bounded_size_is_read(tmp_path: Path, monkeypat
     )
     assert wrong(tmp_path, file="missing").endswith("/missing: cannot be read: No such file or directory")
     assert wrong(tmp_path, file=".").endswith(": cannot be read: Is a directory")
-    assert wrong(tmp_path, file="a\0b").endswith(": cannot be read: embedded null byte")
+    assert re.search(": cannot be read: .*embedded null", wrong(tmp_path, file="a\0b"))  # Pythons say it differently
     assert wrong(tmp_path, Variables({"a": ""}), file="{var.a}").startswith(
         "file is empty; expected the name of a file"
     )
@@ -117,7 +118,7 @@ def test_only_a_regular_file_of_a_bounded_size_is_read(tmp_path: Path, monkeypat
     [
         ("none/*", 'glob is "none/*", which matches no file in /'),
         ("a\0b", 'glob is "a'),
-        ("a**b", 'glob is "a**b": '),
+        ("a**b", 'glob is "a**b"'),  # an error up to Python 3.12, and a pattern that matches nothing from 3.13 on
         ("/", 'glob is "/"; expected a path relative to the job file'),
         ("./", 'glob is "./"; expected a path relative to the job file'),
         ("*/" * 5000, 'glob is "*/*/*'),
