@@ -30,6 +30,7 @@ EXTRAS_check := check
 EXTRAS_types := types
 EXTRAS_bench := bench
 EXTRAS_notes := notes
+EXTRAS_docs := docs
 
 # Tests marked `root` need root, so they are deselected for an ordinary user; those marked `slurm` or
 # `gridengine` start a cluster, those marked `browser` a browser, and each of these has a verb of its own.
@@ -155,6 +156,11 @@ campaign: $(VENV)/stamp-test $(DVSIM_VENV)/stamp ## long random runs, N of them,
 .PHONY: types
 types: $(VENV)/stamp-types ## check that the types of the package are complete, so that all type checkers see the same
 	@$(PY) -m tools.check_types
+
+.PHONY: docs
+docs: $(VENV)/stamp-docs ## build the documentation as a site, in build/docs; a warning is an error
+	@$(PY) -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 .PHONY: shape
 shape: $(VENV)/stamp ## figures about how hard the package is to maintain; ARGS='--baseline ../old/runtime' compares

@@ -160,7 +160,7 @@ BEHAVIOURS: Mapping[Behaviour, FakeRun] = {
 
 @attrs.frozen
 class FakeFixtures:
-    """A factory of `BackendFixture`s around fakes. It is a model for the factories of other backends."""
+    """Makes a `BackendFixture` around a fake. It is a model for the factories of other backends."""
 
     make_backend: Callable[[FakePolicy], FakeBackend] = FakeBackend
     """Returns the backend to check, which is given a policy: a class, or a function."""

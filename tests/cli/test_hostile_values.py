@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +78,7 @@ def complaint(document: Any, *options: str) -> str | None:
     except InputError as exc:
         message = str(exc)
         assert len(message) < 1500, message
-        assert message.startswith("jobs.json: "), message
+        assert re.match(r"jobs\.json(:\d+)?: ", message), message
         return message
     return None
 
