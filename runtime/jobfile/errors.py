@@ -33,7 +33,7 @@ class InputError(Exception):
     """
 
     def __init__(self, *messages: str) -> None:
-        self.messages = tuple(map(_cut, messages))
+        self.messages: tuple[str, ...] = tuple(map(_cut, messages))
         super().__init__("\n".join(self.messages))
 
 
