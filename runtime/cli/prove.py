@@ -11,7 +11,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,16 +19,21 @@ from typing import Final
 import trio
 
 from runtime.backend.contract.backend import RuntimeBackend
-from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_PASSED, output_exit_code
+from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, output_exit_code, print_error
+from runtime.cli.exit_on_signal import exit_code
 from runtime.cli.make_backends import check_name, make_backend
 from runtime.cli.options import check_out
 from runtime.cli.provenance import package_version
+from runtime.cli.stop_on_signal import receive_requests, stop_this_process
+from runtime.exit_calls import exit_now
 from runtime.jobfile.errors import InputError, shown
 from runtime.jobfile.place import Place
 from runtime.jobfile.regression import load
+from runtime.process.threads import in_background, in_thread
 from runtime.report.output import Output
 from runtime.report.summary import Line
 from runtime.report.text import path_text, printable
+from runtime.signal_names import signal_name
 from runtime.testing.proof import AT_ONCE, BUDGET, MOST_JOBS, Finding, Part, Proven, prove
 
 _TITLES: Final = {Part.CONTRACT: "Promises of the contract", Part.MEANING: "Jobs that mean the same on every backend"}
@@ -40,7 +45,6 @@ def prove_backend(options: argparse.Namespace, output: Output) -> int:
 
     Raises:
         InputError: for wrong input; nothing was started.
-        OSError: if the directory for its jobs cannot be made, or the report not be written.
     """
     name: str = options.backend
     given, where = _table(options)
@@ -51,25 +55,64 @@ def prove_backend(options: argparse.Namespace, output: Output) -> int:
     if limit is not None and 0 < limit < MOST_JOBS:
         raise InputError(f"{where}: max_parallelism is {limit}; expected 0, or at least {MOST_JOBS} for the checks")
     _check_report(options.report)
-    out.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="proof-", dir=out))
+    directory = _new_directory(out)
+    left = f"what its jobs left is in {path_text(directory, Path.cwd())}"
     began = time.time()
     logging.getLogger("runtime").setLevel(logging.ERROR)  # some checks leave events unread, of which backends warn
-
-    def note(finding: Finding) -> None:
-        output.show([_line(finding)])
-
-    found = trio.run(
-        partial(prove, make, directory, note, at_once=options.at_once or AT_ONCE, budget=options.budget or BUDGET)
+    found, ended_by = trio.run(
+        _prove_until_signal,
+        partial(prove, make, directory, at_once=options.at_once or AT_ONCE, budget=options.budget or BUDGET),
+        output,
     )
+    if ended_by is not None:
+        print_error(f"ended by {signal_name(ended_by)}, without a report; {left}")
+        return exit_code(ended_by)
     is_broken = any(finding.proven is Proven.BROKEN for finding in found)
-    options.report.write_text(report(name, list(given), found, began), "utf-8")
+    try:
+        options.report.write_text(report(name, list(given), found, began), "utf-8")
+    except OSError as exc:
+        print_error(f"--report {options.report} cannot be written: {exc.strerror}")
+        return EXIT_NOT_WRITTEN
     output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
     if is_broken:
-        output.write(f"what its jobs left is in {path_text(directory, Path.cwd())}\n")
+        output.write(f"{left}\n")
         return output_exit_code(output) or EXIT_NOT_PASSED
     shutil.rmtree(directory, ignore_errors=True)
     return output_exit_code(output) or EXIT_PASSED
+
+
+async def _prove_until_signal(
+    prove_all: Callable[..., Awaitable[list[Finding]]], output: Output
+) -> tuple[Sequence[Finding], int | None]:
+    """Return what is found, each of it shown at once; and the signal that has ended it early, if one has.
+
+    All jobs have ended then. Without this, a signal would end this process alone, and jobs that never end by themselves
+    would stay on the cluster.
+    """
+    limiter = trio.CapacityLimiter(1)  # lines must not mix
+    scope = trio.CancelScope()
+    first: int | None = None
+
+    async def note(finding: Finding) -> None:
+        # In a thread: while the reader of the output does not read, the time of the checks that run must not pass.
+        await in_thread(output.show, [_line(finding)], limiter=limiter)
+
+    def receive(number: int) -> None:
+        nonlocal first
+        if first is not None:
+            exit_now(exit_code(first))
+        first = number
+        scope.cancel()
+        text = f"{signal_name(number)}: the jobs are being ended; once more to exit without waiting"
+        in_background(partial(print_error, text))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(receive_requests, receive, stop_this_process)
+        found: Sequence[Finding] = ()
+        with scope:
+            found = await prove_all(note=note)
+        nursery.cancel_scope.cancel()
+    return found, first
 
 
 def _table(options: argparse.Namespace) -> tuple[Mapping[str, object], Place]:
@@ -106,6 +149,16 @@ def _make(name: str, given: Mapping[str, object], where: Place, run_dir: Path) -
 def _check_report(path: Path) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise InputError(f"--report {shown(str(path))}: expected the path of a file in a directory that exists")
+
+
+def _new_directory(out: Path) -> Path:
+    """Return a new directory, in a directory that is made if there is none."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="proof-", dir=out))
+    except OSError as exc:
+        why = f"no directory can be made in {out}: {exc.strerror}; expected one that you may write to"
+        raise InputError(f"--out: {why}") from exc
 
 
 def _line(finding: Finding) -> Line:

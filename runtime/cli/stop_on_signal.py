@@ -60,20 +60,30 @@ class Stopper:
             self._exit_now(exit_code(self.first))
 
     async def watch(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Receive signals until cancelled.
+        """Receive signals until cancelled."""
+        await receive_requests(self.receive, self._suspend, task_status=task_status)
 
-        A signal that is ignored, as SIGHUP is under nohup, stays ignored, and foreign handlers stay. The exceptions are
-        SIGINT and SIGTERM, which always stop a run.
-        """
-        numbers = [number for number in (*SIGNALS, signal.SIGTSTP) if number in _ALWAYS or has_default_action(number)]
-        filter_ = RepeatFilter()
-        with trio.open_signal_receiver(*numbers) as received:
-            task_status.started()
-            async for number in received:
-                if number == signal.SIGTSTP:
-                    self._suspend()
-                elif filter_.is_request(number, trio.current_time(), by_key=has_keys()):
-                    self.receive(number)
+
+async def receive_requests(
+    receive: Callable[[int], object],
+    suspend: Callable[[], object],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Call `receive` with each signal that requests an end, and `suspend` for SIGTSTP, until cancelled.
+
+    A signal that is ignored, as SIGHUP is under nohup, stays ignored, and foreign handlers stay. The exceptions are
+    SIGINT and SIGTERM, which always are requests.
+    """
+    numbers = [number for number in (*SIGNALS, signal.SIGTSTP) if number in _ALWAYS or has_default_action(number)]
+    filter_ = RepeatFilter()
+    with trio.open_signal_receiver(*numbers) as received:
+        task_status.started()
+        async for number in received:
+            if number == signal.SIGTSTP:
+                suspend()
+            elif filter_.is_request(number, trio.current_time(), by_key=has_keys()):
+                receive(number)
 
 
 def stop_this_process() -> None:

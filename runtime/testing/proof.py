@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -86,10 +86,14 @@ class Finding:
     """What was found instead of what was expected, or why it was not tried. It may have any characters."""
 
 
+Note = Callable[[Finding], Awaitable[object]]
+"""A function that is told each finding as soon as it is known. The checks that go on do not wait for it."""
+
+
 async def prove(
     make: MakeBackend,
     directory: Path,
-    note: Callable[[Finding], object],
+    note: Note,
     *,
     buffers: Iterable[float] = BUFFERS,
     at_once: int = AT_ONCE,
@@ -102,7 +106,7 @@ async def prove(
     Args:
         make: makes the backends.
         directory: exists, is empty, and is at the same path wherever jobs run. What is in it afterwards may be deleted.
-        note: called with each finding as soon as it is known.
+        note: told each finding, of several checks at the same time.
         buffers: sizes of the channel's buffer that each check is run with, in batches.
         at_once: checks that run at the same time.
         budget: seconds for one check, and for each hundred jobs of the table.
@@ -117,7 +121,7 @@ async def prove(
 async def _prove_contract(
     make: MakeBackend,
     directory: Path,
-    note: Callable[[Finding], object],
+    note: Note,
     buffers: Sequence[float],
     at_once: int,
     budget: float,
@@ -126,10 +130,11 @@ async def _prove_contract(
     limiter = trio.CapacityLimiter(at_once)
     fixtures = ShellFixtures(make, directory)
 
+    @trio.lowlevel.enable_ki_protection
     async def prove_one(check: Check) -> None:
         async with limiter:
             finding = found[check] = await _try(check, fixtures, buffers, budget)
-        note(finding)
+        await note(finding)
 
     async with trio.open_nursery() as nursery:
         for check in CHECKS:
@@ -185,9 +190,7 @@ class ShellFixtures:
         return JobSpec(name=id, cmd=COMMANDS[behaviour], timeout=timeout)
 
 
-async def _prove_meaning(
-    make: MakeBackend, directory: Path, note: Callable[[Finding], object], budget: float
-) -> list[Finding]:
+async def _prove_meaning(make: MakeBackend, directory: Path, note: Note, budget: float) -> list[Finding]:
     limiter = trio.CapacityLimiter(1)
     root, run_dir = directory / "table", directory / "run"
     await in_thread(_make_files, root, limiter=limiter)
@@ -207,7 +210,7 @@ async def _prove_meaning(
             for row, result, log in zip(table, results, logs, strict=True)
         ]
     for finding in found:
-        note(finding)
+        await note(finding)
     return found
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+import trio
 
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.local import LocalBackend
 from runtime.cli.main import main
 from runtime.cli.prove import report
 from runtime.errors import DuplicateJobError
-from runtime.job import JobHandle
+from runtime.job import JobHandle, JobStatus
+from runtime.report.output import Output
+from runtime.report.summary import Line
 from runtime.testing import conformance, proof, semantics
 from runtime.testing.checks.submitting import (
     a_job_twice_in_a_call_is_an_error,
     a_refused_job_has_no_event,
     a_start_is_reported,
 )
+from runtime.testing.fixture import RUN, CheckContext
+from runtime.testing.history import History
 from runtime.testing.proof import Finding, Part, Proven, prove
 
 FEW = (a_start_is_reported, a_job_twice_in_a_call_is_an_error, a_refused_job_has_no_event)
@@ -44,7 +51,12 @@ class OnceMore(LocalBackend):
 
 async def findings(make: proof.MakeBackend, directory: Path) -> Sequence[Finding]:
     told: list[Finding] = []
-    found = await prove(make, directory, told.append)
+
+    async def note(finding: Finding) -> None:
+        await trio.lowlevel.checkpoint()
+        told.append(finding)
+
+    found = await prove(make, directory, note)
     assert sorted(told, key=repr) == sorted(found, key=repr)
     return found
 
@@ -79,13 +91,51 @@ def test_the_command_writes_a_report_and_leaves_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    threads: set[threading.Thread] = set()
+    show = Output.show
+
+    def noted(output: Output, lines: Iterable[Line]) -> None:
+        threads.add(threading.current_thread())
+        show(output, lines)
+
+    monkeypatch.setattr(Output, "show", noted)
     assert main(["prove", "local", "--set", 'containment="group"', "--out", "here", "--at-once", "3"]) == 0
+    assert threads
+    assert threading.main_thread() not in threads  # where the event loop is, and the time of the other checks passes
     assert "0 BROKEN" in capfd.readouterr().out
     text = (tmp_path / "proof.md").read_text()
     assert text.startswith("# The backend `local`: ")
     assert "- options: `containment`\n" in text
     assert "- `a_start_is_reported`: " in text
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_signal_ends_the_jobs_and_then_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    histories: list[History] = []
+
+    async def interrupted(context: CheckContext) -> None:
+        async with context.session() as session:
+            histories.append(session.history)
+            async with session.open():
+                await session.start(RUN)
+                signal.raise_signal(signal.SIGTERM)
+                await trio.sleep_forever()
+
+    monkeypatch.setattr(proof, "CHECKS", (interrupted,))
+    monkeypatch.setattr(proof, "ALONE", ())
+    monkeypatch.chdir(tmp_path)
+    elsewhere: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: elsewhere.append(number))
+    try:
+        code = main(["prove", "local", "--budget", "5"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    ends = [event.status for history in histories for event in history.completions]
+    assert (code, ends, elsewhere) == (143, [JobStatus.KILLED], [])
+    assert "ended by SIGTERM, without a report; what its jobs left is in results/proof-" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +147,7 @@ def test_the_command_writes_a_report_and_leaves_nothing_else(
         (["local", "--set", "max_parallelism=3"], "max_parallelism is 3"),
         (["local", "--file", "no.toml"], "no.toml"),
         (["local", "--report", "no/proof.md"], "no/proof.md"),
+        (["local", "--out", "/dev/null/here"], "/dev/null/here: Not a directory"),
     ],
 )
 def test_wrong_input_is_one_line_and_makes_nothing(
@@ -111,6 +162,17 @@ def test_wrong_input_is_one_line_and_makes_nothing(
     (line,) = capfd.readouterr().err.splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(proof, "CHECKS", FEW[1:2])
+    monkeypatch.setattr(proof, "ALONE", ())
+    monkeypatch.setattr(proof, "rows", lambda _: [])
+    monkeypatch.chdir(tmp_path)
+    assert main(["prove", "local", "--report", "/dev/full"]) == 74
+    assert capfd.readouterr().err == "job-runtime: --report /dev/full cannot be written: No space left on device\n"
 
 
 def test_what_a_job_wrote_is_no_markup() -> None:
