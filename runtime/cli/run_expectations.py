@@ -19,7 +19,7 @@ logger: Final = logging.getLogger("runtime.cli")
 
 
 async def expectations_of(run_dir: Path, suite: str) -> Expectations:
-    """Return what the other runs in the directory of a run let expect of it; nothing if they cannot be read.
+    """Return what the other runs in the directory of a run let expect of it; nothing if that cannot be found out.
 
     Args:
         run_dir: the run directory; absolute.
@@ -33,6 +33,6 @@ def _look_up(run_dir: Path, suite: str) -> Expectations:
     try:
         with opened(run_dir.parent) as out:
             return look_up(out, partial(expectations, suite=suite), leave_out=run_dir.name)
-    except OSError as exc:
-        logger.info("%s cannot be read, so nothing is known of earlier runs: %s", run_dir.parent, exc.strerror)
+    except Exception as exc:  # noqa: BLE001 - a job can write a journal, and a display must not end what it shows
+        logger.info("nothing is known of the runs in %s: %r", run_dir.parent, exc)
         return Expectations()

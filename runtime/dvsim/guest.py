@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import outcome
@@ -11,7 +12,10 @@ import trio
 
 
 async def as_guest(function: Callable[[], Awaitable[Any]]) -> Any:
-    """Run a trio function as a guest of this asyncio loop; a cancellation is passed on, and its end awaited."""
+    """Run a trio function as a guest of this asyncio loop, and return its result.
+
+    A cancellation is passed on, and raised when the function has ended, however often this is cancelled meanwhile.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[outcome.Outcome[Any]] = loop.create_future()
     scope = trio.CancelScope()
@@ -28,9 +32,15 @@ async def as_guest(function: Callable[[], Awaitable[Any]]) -> Any:
         host_uses_signal_set_wakeup_fd=True,
     )
     token = trio.lowlevel.current_trio_token()
-    try:
-        return (await asyncio.shield(ended)).unwrap()
-    except asyncio.CancelledError:
-        token.run_sync_soon(scope.cancel)
-        (await ended).unwrap()
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not ended.done():
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+            with suppress(trio.RunFinishedError):  # it has just ended, and is about to say so
+                token.run_sync_soon(scope.cancel)
+    result = ended.result().unwrap()
+    if cancelled is not None:
+        raise cancelled
+    return result

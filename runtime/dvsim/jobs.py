@@ -63,13 +63,13 @@ class FlowJobs:
         )
 
     def _finish(self, job: TheirJobSpec, status: JobStatus) -> None:
-        """Do what DVSim does after the end of a local job. What a hook raises fails that job alone."""
+        """Do what DVSim does after the end of a local job. Blocks. What a hook raises fails that job alone."""
         if not job.dry_run:
-            self._logs[job.id] = LogFacts.read(job)  # here, as this is called in a thread
+            self._logs[job.id] = LogFacts.read(job)  # here and not in `results`, as this is called in a thread
         job.post_finish(TheirStatus[status.name])
 
     def finish_kept(self, ids: Iterable[str]) -> None:
-        """Call the hooks of jobs whose results are kept: what they find in the files of their jobs is in reports."""
+        """Call the hooks of jobs whose results are kept: what they find in their files is in reports. Blocks."""
         for job_id in ids:
             try:
                 self._finish(self.by_id[job_id], JobStatus.PASSED)

@@ -38,6 +38,7 @@ from runtime.errors import GraphError, ResourceError, SpecError
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.regression import RecordedFiles, Regression
+from runtime.process import in_thread
 from runtime.report.known_failures import KnownFailures
 from runtime.report.output import Output
 from runtime.roots import Roots
@@ -114,15 +115,15 @@ class RecordedFlow:
             prepared, self._options, self._command, Output(sys.stdout), Output(sys.stderr), self._log, DVSimScreen
         )
         observers = Observers(flow, is_interactive=is_interactive)
+        kept = [] if prepared.keeps is None else [name for name, each in prepared.keeps.decisions.items() if each.keep]
 
         async def main() -> None:
+            await in_thread(flow.finish_kept, kept, limiter=trio.CapacityLimiter(1))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(observers.follow, observers.subscribe(prepared.scheduler))
                 await run.main()
 
         with run.opened(), observers.shown():
-            if prepared.keeps is not None:
-                flow.finish_kept(name for name, decision in prepared.keeps.decisions.items() if decision.keep)
             await as_guest(main)
             self.exit_code = run.exit_code()
         return flow.results(prepared.scheduler.results())

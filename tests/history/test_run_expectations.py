@@ -58,6 +58,14 @@ def test_the_run_itself_does_not_count_and_nothing_is_written(out: Path) -> None
     assert trio.run(expectations_of, out / "nothing" / "run", "fifo") == Expectations()
 
 
+def test_whatever_earlier_runs_are_their_lack_is_no_error(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **_options: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(index_file, "remembered", fails)
+    assert trio.run(expectations_of, out / "20260103-000000-000000", "fifo") == Expectations()
+
+
 def test_only_so_much_is_read_of_the_newest_runs_first(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = (out / "20260103-000000-000000" / "journal.jsonl").stat().st_size
     monkeypatch.setattr(index_file, "MAX_READ", size + 10)
