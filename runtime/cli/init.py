@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from runtime.jobfile.errors import InputError
+from runtime.report.text import printable, shell_word
 
 INIT: Final = "init"
 SCHEMA: Final = "schema"
@@ -67,6 +68,13 @@ def add_init(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="its name; a file that exists is left as it is (default: regression.toml)",
     )
     add(SCHEMA, help="print the JSON schema of job files, for an editor", allow_abbrev=False)
+
+
+def next_steps(path: Path) -> str:
+    """Return what to do with a job file that was written, in one line."""
+    word = shell_word(str(path))
+    to_see, to_run = (f"job-runtime {command} {word}" for command in ("list", "run"))
+    return f"{printable(str(path))} is written. To see its jobs: {to_see}. To run them: {to_run}"
 
 
 def write_job_file(path: Path) -> None:

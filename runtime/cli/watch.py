@@ -64,10 +64,12 @@ def watch_run(path: Path, output: Output, errors: Output, *, interval: float) ->
         JournalVersionError: if a newer version of this package writes it.
     """
     with opened(path) as directory:
-        if holder_of(directory) is None:
+        is_run = holder_of(directory) is not None
+        if not is_run:
             directory.below(JOURNAL_NAME).status()  # raises if there is none: of a run that has just begun one will be
         screen = Screen(output, errors, Path.cwd(), interval=interval or math.inf, live=True)
-        trio.run(_Watch(path, directory, screen).run, output)
+        has_keys = is_run and output.is_terminal and sys.stdin is not None
+        trio.run(_Watch(path, directory, screen).run, output, has_keys)
 
 
 class _Watch:
@@ -84,14 +86,19 @@ class _Watch:
         self._failures: list[Exception] = []
         """Not raised in the nursery, which would wrap them in a group."""
 
-    async def run(self, output: Output) -> None:
-        """Show the run."""
+    async def run(self, output: Output, has_keys: bool) -> None:
+        """Show the run.
+
+        Args:
+            output: where its report goes.
+            has_keys: whether somebody may ask something of it.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._screen.follow, self._recorded.progress, self._snapshot)
             nursery.start_soon(self._read_records, nursery.cancel_scope)
             if self._screen.is_live:
                 nursery.start_soon(self._expect)
-            if output.is_terminal and sys.stdin is not None:
+            if has_keys:
                 nursery.start_soon(self._read_keys, sys.stdin.fileno(), nursery.cancel_scope)
         if self._failures:
             raise self._failures[0]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from runtime.history.judgements import Entry, Judgement, judge
+from runtime.history.judgements import Entry, Judgement, is_told, judge
 from runtime.history.outcomes import EVIDENCE, FAILING, Outcome, RememberedRun, RunHead, Standing
 
 
@@ -103,14 +103,14 @@ def compare(run: RememberedRun, base: RememberedRun, series: Mapping[str, Sequen
     changes: dict[Change, list[Compared]] = {change: [] for change in Change}
     for job_id, now, before in _pairs(run.outcomes, base.outcomes):
         outcome = (now or before)[0]
-        is_alone = job_id == outcome.id
-        entries = _entries(run.head, base.head, now, before, _of_job(series.get(outcome.test, ()), outcome, is_alone))
+        of_test = series.get(outcome.test, ())
+        entries = _entries(run.head, base.head, now, before, _of_job(of_test, outcome, job_id == outcome.id))
         compared = Compared(
             id=job_id,
             test=outcome.test,
             now=Entry(run.head, now) if now else None,
             before=Entry(base.head, before) if before else None,
-            judgement=judge(entries),
+            judgement=_judgement(entries, [entry for entry in of_test if entry.run.order < run.head.order]),
         )
         for change in _changes_of(compared, run.head, base.head, entries):
             changes[change].append(compared)
@@ -121,6 +121,15 @@ def compare(run: RememberedRun, base: RememberedRun, series: Mapping[str, Sequen
         passed=sum(outcome.standing is Standing.PASSED for outcome in run.outcomes),
         jobs=len(run.outcomes),
     )
+
+
+def _judgement(entries: Sequence[Entry], of_test: Sequence[Entry]) -> Judgement:
+    """Return the judgement on the runs of a job or a test, where `of_test` are earlier ones of its test.
+
+    A seed that was drawn last night has never passed, which would be no news: it is said only if its test has not.
+    """
+    judgement = judge(entries)
+    return attrs.evolve(judgement, never_passed=judgement.never_passed and not is_told(of_test))
 
 
 def _pairs(

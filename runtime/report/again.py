@@ -41,14 +41,19 @@ class Again:
     def command(self, result: JobResult[ReportedJob]) -> str | None:
         """Return the command that runs a job again; `None` if none is known."""
         if self._has_files:
-            words = ("job-runtime", "rerun", self._run_dir.name, result.id, *self._out)
-            return " ".join(map(shell_word, words))
+            return self.rerun(result.id)
         command = reproduce(result, self._run_dir)
         return f"bash -c {shell_word(command)}" if not command.isprintable() else command or None
 
-    def with_waves(self, result: JobResult[ReportedJob]) -> str | None:
-        """Return that command with waves; `None` if the job file does not say how they are written."""
-        command = self.command(result) if self._waves and self._has_files else None
+    def rerun(self, job_id: str) -> str | None:
+        """Return the ``job-runtime rerun`` of a job, whether it has ended or not; `None` if the run has no job file."""
+        if not self._has_files:
+            return None
+        return " ".join(map(shell_word, ("job-runtime", "rerun", self._run_dir.name, job_id, *self._out)))
+
+    def with_waves(self, job_id: str) -> str | None:
+        """Return that command with waves; `None` if there is none, or the job file does not say how to write them."""
+        command = self.rerun(job_id) if self._waves else None
         return command and " ".join([command, *map(shell_word, self._waves)])
 
 

@@ -5,7 +5,6 @@ It is a function of the journal, so it is the same of a run that goes on, has en
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from runtime.journal.columns import microseconds
 from runtime.journal.records import Record
 from runtime.journal.replay import RunState
 from runtime.journal.requirements import Requirements
+from runtime.report.again import Again
 from runtime.report.buckets import bucket_of_result, headline_of
 from runtime.report.excerpts import excerpt
 from runtime.report.past_paths import paths_of
@@ -208,19 +208,19 @@ def _places(run: ExplainedRun, number: int, known: KnownResult) -> Section:
     if known.attempt:  # else it has none
         facts.append(_fact("log", f"{path_text(paths.log, run.relative_to)}{removed}"))
         facts.append(_fact("directory", f"{path_text(paths.odir, run.relative_to)}{removed}"))
-    # A command with control characters is not escaped but left out: copied to a shell, it would do something else.
-    if run.has_files:
-        words = ["job-runtime", "rerun", path_text(state.run_dir, run.relative_to), job_id]
-        facts += _commands("again", shlex.join(words))
+    if run.has_files and state.segments:
+        again = Again(Path(state.run_dir), run.relative_to, state.segments[-1].begin.details)
+        facts += _command("again", again.rerun(job_id))
+        facts += _command("waves", again.with_waves(job_id))
     if known.result is not None:
-        facts += _commands("by hand", reproduce(known.result, Path(state.run_dir)))
+        # With control characters it is not escaped but left out: copied to a shell, it would do something else.
+        by_hand = reproduce(known.result, Path(state.run_dir))
+        facts += _command("by hand", by_hand if by_hand.isprintable() else "see results.json")
     return Section((("files and commands", "bold"),), [[fact] for fact in facts])
 
 
-def _commands(name: str, command: str) -> list[Line]:
-    if not command:
-        return []
-    return [((f"  {name:<10} ", "dim"), (command if command.isprintable() else "see results.json", ""))]
+def _command(name: str, command: str | None) -> list[Line]:
+    return [((f"  {name:<10} ", "dim"), (command, ""))] if command else []
 
 
 def _word(run: ExplainedRun, number: int) -> str:

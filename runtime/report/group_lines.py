@@ -46,7 +46,7 @@ def design_lines(group: Group, view: View, again: Again) -> list[Line]:
     """Return the lines of a group of failures of the design: all that is needed to look at the shortest one."""
     first = group.members[0]
     lines = [*head_lines(group, view), *_context(first, group.message, view), *log_lines(first, view)]
-    for label, command in (("again", again.command(first)), ("waves", again.with_waves(first))):
+    for label, command in (("again", again.command(first)), ("waves", again.with_waves(first.id))):
         if command is not None:
             lines.append(((f"{INDENT}{label}: ", "dim"), (command, "")))
     return lines

@@ -154,7 +154,7 @@ class WaitingJobs:
 
 
 def reasons_to_wait(
-    scheduled: int, queued: int, waiting: WaitingJobs, lacking: Sequence[str], count: int
+    scheduled: int, queued: int, waiting: WaitingJobs, lacking: Sequence[str], count: int, *, tells_ready: bool = True
 ) -> list[tuple[str, int]]:
     """Return why jobs wait, and how many for each reason; the most first.
 
@@ -164,8 +164,10 @@ def reasons_to_wait(
         waiting: those of which a backend says why they wait.
         lacking: the names of the resources that others wait for.
         count: how many of the reasons of backends are told.
+        tells_ready: whether jobs that are ready are `queued`; in a journal they are among the `scheduled` ones.
     """
+    for_needs = "for what they need" if tells_ready else "for what they need, or to be started"
     for_a_slot = " or ".join(["for a slot", *lacking])
-    found: Mapping[str, int] = {"for what they need": scheduled, for_a_slot: queued - len(waiting)}
+    found: Mapping[str, int] = {for_needs: scheduled, for_a_slot: queued - len(waiting)}
     told = [(reason, jobs) for reason, jobs in found.items() if jobs > 0]
     return sorted([*told, *waiting.reasons(count)], key=lambda each: -each[1])

@@ -193,6 +193,7 @@ class RunProgress:
         counted: Mapping[str, int] | None = None,
         resources: Mapping[str, tuple[int, int | None]] | None = None,
         lacking: Sequence[str] = (),
+        tells_ready: bool = True,
     ) -> RunSnapshot:
         """Return a snapshot.
 
@@ -204,6 +205,7 @@ class RunProgress:
             counted: see `RunSnapshot`.
             resources: likewise.
             lacking: likewise.
+            tells_ready: see `reasons_to_wait`.
         """
         left = sum(count for status, count in counts.items() if not status.is_terminal)
         scheduled, queued = counts.get(JobStatus.SCHEDULED, 0), counts.get(JobStatus.QUEUED, 0)
@@ -220,7 +222,7 @@ class RunProgress:
             resources or {},
             lacking,
             self._left.estimate(left, len(self._running), self._running.elapsed(now)),
-            reasons_to_wait(scheduled, queued, self._waiting, lacking, MAX_REASONS),
+            reasons_to_wait(scheduled, queued, self._waiting, lacking, MAX_REASONS, tells_ready=tells_ready),
             self._running.slow,
             self._new,
             frozenset(each.id for each in self._recent if self._is_new(each)),

@@ -77,6 +77,7 @@ class RecordedProgress:
             paused_by=None if last is None else last.paused_by,
             counted=+self._counted,
             resources=last.samples[-1].held() if last is not None and last.samples else {},
+            tells_ready=False,
         )
 
     def _count_as(self, number: int, what: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from runtime.job.shorten import shorten
 from runtime.journal.replay import RunState
 from runtime.report.counts import count_pieces
 from runtime.report.results import run_state
@@ -17,6 +18,9 @@ from runtime.report.text import printable, short_age, short_size
 
 NO_JOURNAL: Final = "unknown"
 """The state of a run directory without a journal that can be read."""
+
+MAX_NAME: Final = 40
+"""Characters of the name of a job file. Arbitrary: a line is a line."""
 
 _OWN_BACKEND: Final = "local"
 """The backend whose jobs end with the process that runs the run, however that ends. Those of others may live on."""
@@ -32,6 +36,8 @@ class RunSummary:
     """``running``, ``ended``, ``died``; `NO_JOURNAL`."""
     began: float
     """When it began, in seconds since 1970."""
+    suite: str = ""
+    """The name of its job file, or of what else ran it."""
     counts: Mapping[str, int] = attrs.field(factory=dict)
     """As `count_ends` has them."""
     uses: Set[str] = frozenset()
@@ -50,8 +56,10 @@ def run_summary(name: str, state: RunState, *, is_live: bool, began: float) -> R
         began: when it began, in seconds since 1970, for a journal that does not tell.
     """
     how = run_state(state, is_live=is_live)
+    suite = state.segments[-1].begin.details.get("name") if state.segments else None
     return RunSummary(
         name=name,
+        suite=suite if isinstance(suite, str) else "",
         state=how,
         began=state.segments[0].begin.at if state.segments else began,
         counts=count_ends(state, is_live=is_live),
@@ -77,7 +85,8 @@ def run_line(run: RunSummary, now: float, size: int | None) -> Line:
     return (
         (f"{printable(run.name):22}  ", "bold"),
         (f"{run.state:8}", STATES.get(run.state, "")),
-        (f"{short_age(now - run.began):>7}  {'?' if size is None else short_size(size):>8}  ", ""),
+        (f"{f'{short_age(now - run.began)} ago':>11}  {'?' if size is None else short_size(size):>8}  ", ""),
+        (f"{printable(shorten(run.suite, MAX_NAME))}: " if run.suite else "", "bold"),
         *pieces[1:],
     )
 

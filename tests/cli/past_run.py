@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from runtime.job import JobResult, JobSpec
-from runtime.journal import Record, acquire, encode, to_text
+from runtime.journal import JSON, Record, acquire, encode, to_text
 from runtime.roots import Roots
-from tests.report.states import records
+from tests.report.states import DETAILS, records
 
 NAME = "20260102-030405-abcdef"
 
@@ -29,10 +29,11 @@ def write_run(
     ended: float | None = 5.5,
     more: Sequence[JobSpec] = (),
     torn: bytes = b"",
+    details: Mapping[str, JSON] = DETAILS,
 ) -> Path:
     """Make the directory of a run in which these jobs ended; `None` for `ended` if it died. Point `latest` to it."""
     run_dir = out / name
-    write_journal(run_dir, records(results, run_dir, ended=ended, more=more), torn=torn)
+    write_journal(run_dir, records(results, run_dir, ended=ended, more=more, details=details), torn=torn)
     (out / "latest").unlink(missing_ok=True)
     (out / "latest").symlink_to(name)
     return run_dir

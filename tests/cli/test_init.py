@@ -15,7 +15,9 @@ from tests.cli.program import call
 
 def test_the_job_file_is_valid_and_all_its_jobs_pass(tmp_path: Path, here: Here) -> None:
     jsonschema.Draft4Validator(json.loads(schema_text())).validate(parse_toml(JOB_FILE, "f"))
-    assert here("init").code == 0
+    done = here("init")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("regression.toml is written. To see its jobs: job-runtime list regression.toml. To run")
     done = call(tmp_path, "run", "regression.toml", "-q")
     assert done.code == 0, done
     results = json.loads((tmp_path / "results" / "latest" / "results.json").read_text())

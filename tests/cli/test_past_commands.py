@@ -20,7 +20,7 @@ from tests.cli.program import call, job_file
 from tests.journal.sink import Sink
 from tests.report import schema
 from tests.report.results import result
-from tests.report.states import EPOCH, records
+from tests.report.states import DETAILS, EPOCH, records
 
 
 def spec(name: str) -> JobSpec:
@@ -135,12 +135,12 @@ def test_a_journal_of_a_newer_version_is_one_error(here: Here, tmp_path: Path) -
 def test_a_job_is_explained_on_a_screen_also_of_an_exported_run(here: Here, tmp_path: Path) -> None:
     reason = JobStatusInfo("exit code 1", [1, (1, 60)], ["UVM_ERROR"] * 60, FailureKind.EXIT_CODE)
     failed = result("a", reason.kind, reason.message, lines=reason.lines, context=reason.context)
-    write_run(tmp_path / "results", [failed], more=[spec("b")])
+    write_run(tmp_path / "results", [failed], more=[spec("b")], details={**DETAILS, "files": ["fifo.toml"]})
     done = here("explain", "latest", "a")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"a: failed, in results/{NAME}\n")
     assert len(done.out.splitlines()) < 50 < len(here("explain", "latest", "a", "--all").out.splitlines())
-    assert "  again      job-runtime rerun " in done.out
+    assert f"  again      job-runtime rerun {NAME} a\n" in done.out
     assert here("explain", "latest", "b").out.startswith("b: never ran, in ")
     assert here("export", "-o", "mail.tar.gz").code == 0
     exported = here("explain", "./mail.tar.gz", "a")

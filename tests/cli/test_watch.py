@@ -51,6 +51,14 @@ def test_of_a_run_that_has_ended_the_report_is_shown(tmp_path: Path) -> None:
     assert "exit code 7" in watched.out
 
 
+def test_of_a_run_that_has_ended_no_keys_are_offered(tmp_path: Path, terminal: Terminal) -> None:
+    write_run(tmp_path / "results", [result("good")])
+    with on(terminal, tmp_path, "watch", preexec_fn=take_terminal) as watch:
+        assert end_of(watch).code == 0
+        terminal.wait_for("1 job: ")
+    assert "keys:" not in terminal.text
+
+
 def test_of_a_run_that_has_died_the_report_says_so(tmp_path: Path) -> None:
     write_run(tmp_path / "results", [result("good")], ended=None, more=[JobSpec(name="late", cmd="true")])
     watched = call(tmp_path, "watch", NAME)

@@ -101,6 +101,17 @@ def test_jobs_whose_seeds_were_drawn_anew_are_compared_as_one_test(
     assert changes(compare(run(2, seeds(now, 100)), run(1, seeds(before, 1)), {})) == expected
 
 
+@pytest.mark.parametrize(("earlier", "never_passed"), [("(PP)", False), ("(PF)", True), (".", True)])
+def test_a_seed_that_was_drawn_for_one_night_has_never_passed_only_if_its_test_has_not(
+    earlier: str, never_passed: bool
+) -> None:
+    drawn = [outcome("F", "t", 5), outcome("P", "t", 6)]
+    again = run(3, drawn[:1], partial=True)
+    found = compare(again, run(2, drawn), {"t": [*series(earlier), Entry(head(2), drawn)]})
+    (failing,) = found.changes[Change.STILL_FAILING]
+    assert (failing.id, failing.judgement.failing, failing.judgement.never_passed) == ("t.seed=5", 2, never_passed)
+
+
 def test_jobs_of_the_same_seed_are_compared_with_each_other() -> None:
     found = compare(run(2, seeds("PFPF", 1)), run(1, seeds("PPFF", 1)), {})
     assert changes(found) == {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 from hypothesis import given
 
 from runtime.job import FailureKind, JobSpec, JobStatus, JobUsage
-from runtime.journal import Recorder
+from runtime.journal import JSON, Recorder
 from runtime.journal.records import Progress, Record, Starting
 from runtime.journal.replay import replay
 from runtime.report.explanation import ExplainedRun, explanation
@@ -17,7 +17,7 @@ from runtime.report.screen_fit import fit
 from tests.journal.sink import Sink
 from tests.journal.strategies import RECORDS
 from tests.report.results import result
-from tests.report.states import EPOCH, in_a_file, records
+from tests.report.states import DETAILS, EPOCH, in_a_file, records
 
 RUN_DIR = Path("/out/run")
 
@@ -57,7 +57,8 @@ def test_a_failure_is_explained_as_a_whole() -> None:
         resources={"licence": 1},
         cwd=None,
     )
-    written = in_a_file(records([build, smoke], RUN_DIR))
+    details: Mapping[str, JSON] = {**DETAILS, "files": ["fifo.toml"], "waves": ["--with", "+waves"]}
+    written = in_a_file(records([build, smoke], RUN_DIR, details=details))
     assert (
         explained(written, "smoke")
         == """\
@@ -78,9 +79,15 @@ from its log
 files and commands
   log        run/smoke/job.log
   directory  run/smoke
-  again      job-runtime rerun run smoke
+  again      job-runtime rerun run smoke --out .
+  waves      job-runtime rerun run smoke --out . --with +waves
   by hand    cd /out/run/smoke && /bin/sh -c ./sim"""
     )
+
+
+def test_of_a_run_without_a_job_file_there_is_only_the_command() -> None:
+    text = explained(records([result("smoke", FailureKind.EXIT_CODE, cwd=None)], RUN_DIR), "smoke")
+    assert text.endswith("  directory  run/smoke\n  by hand    cd /out/run/smoke && /bin/sh -c ./sim")
 
 
 def test_all_that_a_job_waited_for_is_told() -> None:

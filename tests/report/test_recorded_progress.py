@@ -51,6 +51,12 @@ class Run:
         self.recorder.ended([result(name, kind).event], again=again)
 
 
+def test_a_journal_does_not_tell_jobs_that_are_ready_from_those_that_wait_for_others() -> None:
+    run = Run()
+    run.start("a", queued=True)
+    assert run.look().reasons == [("for what they need, or to be started", 3), ("for a slot", 1)]
+
+
 def counts(snapshot: RunSnapshot) -> dict[JobStatus, int]:
     return {status: count for status, count in snapshot.counts.items() if count}
 

@@ -104,6 +104,6 @@ def test_a_line_has_the_name_the_state_the_age_the_size_and_the_counts() -> None
     written += records([], "/out/x", ended=None, more=[JobSpec(name="c", cmd="x")])[1:]
     found = run_summary("x", state_of(written, "/out/x"), is_live=True, began=0)
     line = "".join(text for text, _ in run_line(found, found.began + 3 * DAY, 1_234_567))
-    assert " ".join(line.split()) == "x running 3 d 1.2 MB 1 passed, 1 failed, 0 killed, 1 unfinished"
+    assert " ".join(line.split()) == "x running 3 d ago 1.2 MB fifo: 1 passed, 1 failed, 0 killed, 1 unfinished"
     unknown = "".join(text for text, _ in run_line(run("evil\x1b", 0, NO_JOURNAL), 10, None))
-    assert unknown.split() == ["evil\\x1b", "unknown", "10", "s", "?"]
+    assert unknown.split() == ["evil\\x1b", "unknown", "10", "s", "ago", "?"]

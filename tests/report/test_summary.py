@@ -139,9 +139,9 @@ def test_what_changed_since_the_run_before_comes_first() -> None:
 def test_waves_are_written_as_the_job_file_says() -> None:
     again = Again(Path("/out/results/run"), Path("/out"), {**FILES, "waves": ["--with", "+dump $x", 7]})
     assert again.command(result("a=1")) == "job-runtime rerun run a=1"
-    assert again.with_waves(result("a=1")) == "job-runtime rerun run a=1 --with '+dump $x'"
+    assert again.with_waves("a=1") == "job-runtime rerun run a=1 --with '+dump $x'"
     for details in (FILES, {**FILES, "waves": "--with"}, {"waves": ["--with", "x"]}):
-        assert Again(RUN_DIR, Path("/"), details).with_waves(result("a")) is None
+        assert Again(RUN_DIR, Path("/"), details).with_waves("a") is None
 
 
 def test_a_command_of_several_lines_is_one_that_a_shell_reads_as_it_is() -> None:
