@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -63,9 +64,16 @@ def write_job_file(imported: Imported, file: Path | None) -> int:
         resources=imported.resources,
     )
     # Whatever is wrong with it is found now, and not when it is run.
-    recorded = RecordedFiles(texts={str(Path("jobs.toml").absolute()): text}, directory=Path.cwd())
-    regression = load_recorded(recorded, Variables(environment=os.environ))
-    expand(regression, Expansion(run_dir=Path.cwd() / "results", seed_base=0), warn=False)
+    made = str(Path("jobs.toml").absolute())
+    try:
+        regression = load_recorded(
+            RecordedFiles(texts={made: text}, directory=Path.cwd()), Variables(environment=os.environ)
+        )
+        expand(regression, Expansion(run_dir=Path.cwd() / "results", seed_base=0), warn=False)
+    except InputError as exc:
+        # There is no such file, so messages are without it and its lines.
+        why = (each.removeprefix(made).partition(": ")[2] if each.startswith(made) else each for each in exc.messages)
+        raise InputError(*(f"no job file can say what {imported.source} says: {each}" for each in why)) from exc
     for each in imported.missing:
         print_error(f"not in the job file: {each}")
     if file is None:
@@ -76,8 +84,7 @@ def write_job_file(imported: Imported, file: Path | None) -> int:
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except OSError as exc:
-        hint = "; expected a new file" if isinstance(exc, FileExistsError) else ""
-        raise InputError(f"-o {file}: {exc.strerror}{hint}") from exc
+        raise InputError(f"-o {file}: {exc.strerror}; expected a new file") from exc
     return 0
 
 
@@ -92,12 +99,16 @@ def import_list(options: argparse.Namespace) -> Imported:
     """
     try:
         data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
-        lines = data.decode().split("\n")
+        text = data.decode()
     except OSError as exc:
         raise InputError(f"{options.file}: {exc.strerror}; expected a file with a command a line") from exc
     except UnicodeDecodeError as exc:
         line = data[: exc.start].count(b"\n") + 1
         raise InputError(f"{options.file}: line {line} is not UTF-8; expected a command a line, in UTF-8") from exc
+    if "\0" in text:
+        line = text.partition("\0")[0].count("\n") + 1
+        raise InputError(f"{options.file}: line {line} has a NUL character; expected a command a line, which has none")
+    lines = text.split("\n")
     width = len(str(len(lines)))
     commands = {
         f"line{number:0{width}}": {"cmd": line.removesuffix("\r")}
@@ -143,11 +154,13 @@ def import_make(options: argparse.Namespace) -> Imported:
     """
     words = ["make", "-C", os.path.abspath(options.directory)]
     words += ["-f", os.path.abspath(options.file)] if options.file is not None else []
+    words += [each for each in options.targets if "=" in each]
+    targets = [each for each in options.targets if "=" not in each]
     environment = {**os.environ, "LC_ALL": "C"}
     environment.pop("MAKEFLAGS", None)
     try:
         done = subprocess.run(
-            [*words, "-np", "--no-print-directory", *options.targets],
+            [*words, "-np", "--no-print-directory", *targets],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -162,7 +175,7 @@ def import_make(options: argparse.Namespace) -> Imported:
         raise InputError(f"make ended with {done.returncode}: {why}; expected a makefile that make -n takes")
     rules, odd = parse_data_base(done.stdout)
     default = re.search(r"^\.DEFAULT_GOAL := (.+)$", done.stdout, re.MULTILINE)
-    goals = options.targets or ([default[1]] if default else [])
+    goals = targets or ([default[1]] if default else [])
     return Imported(
         jobs=_jobs_of(rules, goals, words),
         source=f"make {' '.join(goals)} in {words[2]}",
@@ -177,8 +190,10 @@ def parse_data_base(text: str) -> tuple[dict[str, Rule], list[str]]:
     files = text.partition("\n# Files\n")[2].partition("\n# files hash-table stats:")[0]
     for block in files.split("\n\n"):
         lines = block.strip("\n").split("\n")
-        rule = _RULE.fullmatch(lines[0])
-        if rule is None:  # "# Not a target:", and others
+        # "x: NAME = value" may come before "x: y". Of what is no target, the first line says so, after a "#".
+        heads = takewhile(lambda line: not line.startswith("#"), lines)
+        rule = next(filter(None, map(_RULE.fullmatch, heads)), None)
+        if rule is None:
             continue
         target = rule[1]
         needs = [each for each in (rule[3] or "").split() if each != "|"]

@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ import trio
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.cli.exit_codes import EXIT_NOT_PASSED, EXIT_NOT_WRITTEN, EXIT_PASSED, output_exit_code, print_error
 from runtime.cli.exit_on_signal import exit_code
+from runtime.cli.format_files import file_of
 from runtime.cli.make_backends import check_name, make_backend
 from runtime.cli.options import check_out
 from runtime.cli.provenance import package_version
@@ -31,6 +33,7 @@ from runtime.jobfile.place import Place
 from runtime.jobfile.regression import load
 from runtime.process.threads import in_background, in_thread
 from runtime.report.output import Output
+from runtime.report.result_files import write_atomically
 from runtime.report.summary import Line
 from runtime.report.text import path_text, printable
 from runtime.signal_names import signal_name
@@ -54,31 +57,33 @@ def prove_backend(options: argparse.Namespace, output: Output) -> int:
     limit = make(out / "run").max_parallelism  # a wrong option is told before anything is made
     if limit is not None and 0 < limit < MOST_JOBS:
         raise InputError(f"{where}: max_parallelism is {limit}; expected 0, or at least {MOST_JOBS} for the checks")
-    _check_report(options.report)
-    directory = _new_directory(out)
-    left = f"what its jobs left is in {path_text(directory, Path.cwd())}"
-    began = time.time()
-    logging.getLogger("runtime").setLevel(logging.ERROR)  # some checks leave events unread, of which backends warn
-    found, ended_by = trio.run(
-        _prove_until_signal,
-        partial(prove, make, directory, at_once=options.at_once or AT_ONCE, budget=options.budget or BUDGET),
-        output,
-    )
-    if ended_by is not None:
-        print_error(f"ended by {signal_name(ended_by)}, without a report; {left}")
-        return exit_code(ended_by)
-    is_broken = any(finding.proven is Proven.BROKEN for finding in found)
-    try:
-        options.report.write_text(report(name, list(given), found, began), "utf-8")
-    except OSError as exc:
-        print_error(f"--report {options.report} cannot be written: {exc.strerror}")
-        return EXIT_NOT_WRITTEN
-    output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
-    if is_broken:
-        output.write(f"{left}\n")
-        return output_exit_code(output) or EXIT_NOT_PASSED
-    shutil.rmtree(directory, ignore_errors=True)
-    return output_exit_code(output) or EXIT_PASSED
+    # Looked at now, and held open: a FIFO, or a directory without write permission, is not found after all checks.
+    report_file = file_of("--report", str(options.report))
+    with closing(report_file.root):
+        directory = _new_directory(out)
+        left = f"what its jobs left is in {path_text(directory, Path.cwd())}"
+        began = time.time()
+        logging.getLogger("runtime").setLevel(logging.ERROR)  # some checks leave events unread, of which backends warn
+        found, ended_by = trio.run(
+            _prove_until_signal,
+            partial(prove, make, directory, at_once=options.at_once or AT_ONCE, budget=options.budget or BUDGET),
+            output,
+        )
+        if ended_by is not None:
+            print_error(f"ended by {signal_name(ended_by)}, without a report; {left}")
+            return exit_code(ended_by)
+        is_broken = any(finding.proven is Proven.BROKEN for finding in found)
+        try:
+            write_atomically(report_file, 0o666, [report(name, list(given), found, began).encode()])
+        except OSError as exc:
+            print_error(f"--report {options.report} cannot be written: {exc.strerror}")
+            return EXIT_NOT_WRITTEN
+        output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
+        if is_broken:
+            output.write(f"{left}\n")
+            return output_exit_code(output) or EXIT_NOT_PASSED
+        shutil.rmtree(directory, ignore_errors=True)
+        return output_exit_code(output) or EXIT_PASSED
 
 
 async def _prove_until_signal(
@@ -144,11 +149,6 @@ def _make(name: str, given: Mapping[str, object], where: Place, run_dir: Path) -
     # Without a limit, unless it is given: that of `local` is the number of CPUs, which is too few for the checks.
     ours = {} if "max_parallelism" in given else {"max_parallelism": 0}
     return make_backend(name, given, where, run_dir, ours)
-
-
-def _check_report(path: Path) -> None:
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InputError(f"--report {shown(str(path))}: expected the path of a file in a directory that exists")
 
 
 def _new_directory(out: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -63,7 +64,14 @@ def add_prove(add: Callable[..., argparse.ArgumentParser], add_pythonpath: Calla
     prove.add_argument(
         "--budget",
         metavar="SECONDS",
-        type=number,
+        type=_budget,
         help="for each check; for jobs that wait long in a queue (default: 300)",
     )
     add_pythonpath(prove)
+
+
+def _budget(text: str) -> float:
+    seconds = number(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is given; expected a number of seconds above 0")
+    return seconds

@@ -137,6 +137,7 @@ def load_recorded(recorded: RecordedFiles, variables: Variables) -> Regression:
             path = Path(file)
             of_file = loader.add(path, path, text, parse_file(text, path)).name
             name = name or of_file or path.stem
+    loader.mistakes.check()  # a job could write what is recorded; and a job file that is made was never read
     if not loader.entries:
         raise InputError("the recorded job files have no jobs")
     return loader.regression(name, next(iter(recorded.texts)))

@@ -9,6 +9,7 @@ from typing import Final
 
 from runtime.jobfile.errors import InputError, bare, shown
 from runtime.jobfile.values import PLACEHOLDERS
+from runtime.report.text import printable
 
 _BRACE: Final = "brace"
 """The variable that stands for a brace which begins no placeholder."""
@@ -36,7 +37,8 @@ def job_file_text(
         InputError: for text that no TOML file can have.
     """
     tables = [_table("jobs", each, keys) for each, keys in jobs.items()]
-    lines = [f"# {line}".rstrip() for note in notes for line in note.splitlines()]
+    # Names of files and targets are in notes, and TOML takes no control characters, not even in a comment.
+    lines = [f"# {printable(line)}".rstrip() for note in notes for line in note.splitlines()]
     lines += [f"name = {_value(name)}"] if name is not None else []
     if any(f"{{var.{_BRACE}}}" in line for table in tables for line in table):
         lines += ["", "[vars]", f'{_BRACE} = "{{"']

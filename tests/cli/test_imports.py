@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.imports import Rule, parse_data_base
+from runtime.cli.imports import Imported, Rule, parse_data_base, write_job_file
 from runtime.cli.main import main
+from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import RecordedFiles, load_recorded
 from runtime.jobfile.variables import Variables
@@ -100,15 +101,28 @@ def test_a_makefile_does_what_make_does(tmp_path: Path) -> None:
     assert ours["log"] == sorted((tmp_path / "ours" / "log").read_text().splitlines())  # nothing was built again
 
 
+def test_variables_on_the_command_line_of_make_are_no_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("Makefile").write_text("all: run$(WIDTH)\nrun$(WIDTH):\n\ttrue\n")
+    assert main(["import", "make", "WIDTH=4"]) == 0
+    out, _ = capfd.readouterr()
+    assert f'[jobs.run4]\ncmd = ["make", "-C", "{tmp_path}", "WIDTH=4", "run4"]\n' in out
+
+
 def test_rules_of_make_s_data_base() -> None:
     text = (
         "x\n# Files\n\n# Not a target:\n.c.o:\n#  recipe to execute (built-in):\n\n"
         "a: b | c\n#  Phony target (prerequisite of .PHONY).\n#  recipe to execute (from 'm', line 1):\n\techo\n\n"
-        "d:: e\n#  commands to execute\n\techo\n\nb:\n\n# files hash-table stats:\n"
+        "d:: e\n#  commands to execute\n\techo\n\nb:\n\n"
+        "v: WIDTH = 4\nv: NAME := x\nv: a\n#  recipe to execute (from 'm', line 9):\n\techo\n\n"
+        "# files hash-table stats:\n"
     )
     rules, odd = parse_data_base(text)
     assert rules == {
         "a": Rule(("b", "c"), True, True), "d": Rule(("e",), True, False), "b": Rule((), False, False),
+        "v": Rule(("a",), True, False),
     }  # fmt: skip
     assert odd == ["d"]
 
@@ -119,6 +133,9 @@ def test_rules_of_make_s_data_base() -> None:
         (["list", "none"], "none: No such file or directory; expected a file with a command a line"),
         (["list", "empty"], "empty has no jobs; expected at least one"),
         (["list", "latin"], "latin: line 2 is not UTF-8; expected a command a line, in UTF-8"),
+        (["list", "nul"], "nul: line 2 has a NUL character; expected a command a line, which has none"),
+        (["list", "empty", "-o", "none/jobs.toml"], "empty has no jobs"),
+        (["list", "one", "-o", "none/jobs.toml"], "-o none/jobs.toml: No such file or directory; expected a new file"),
         (["make", "nothing"], "expected a makefile that make -n takes"),
         (["dvsim", "--", "x.hjson"], "dvsim is not installed beside "),
     ],
@@ -128,9 +145,31 @@ def test_what_cannot_be_imported_is_one_line(
 ) -> None:
     (tmp_path / "empty").write_text("\n# nothing\n")
     (tmp_path / "latin").write_bytes(b"echo a\necho \xe4\n")
+    (tmp_path / "nul").write_bytes(b"echo a\necho \0b\n")
+    (tmp_path / "one").write_text("true\n")
     monkeypatch.chdir(tmp_path)
     assert main(["import", *words]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_what_no_job_file_can_say_is_told_without_the_place_in_a_file_that_is_not_written() -> None:
+    jobs = {"a": {"cmd": "true", "seeds": -1}}
+    with pytest.raises(InputError, match=r"^no job file can say what a list says: \[jobs\.a\]: seeds is -1; ") as info:
+        write_job_file(Imported(jobs=jobs, source="a list"), None)
+    assert "jobs.toml" not in str(info.value)
+
+
+def test_a_name_with_control_characters_is_escaped_in_the_comment_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "esc\x1b[2J\x7f\udcff\nname = 3"
+    Path(name).write_text("true\n")
+    assert main(["import", "list", name]) == 0
+    assert capfd.readouterr().out.splitlines()[:2] == [
+        r"# Made by job-runtime import, of esc\x1b[2J\x7f\udcff",
+        "# name = 3.",
+    ]

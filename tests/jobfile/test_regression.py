@@ -366,3 +366,9 @@ def test_recorded_json_lines_are_of_the_directory_then(tmp_path: Path, monkeypat
 def test_what_was_not_recorded_so_is_one_message(texts: dict[str, str]) -> None:
     with pytest.raises(InputError):
         load_recorded(RecordedFiles(texts=texts), Variables())
+
+
+def test_a_mistake_in_what_was_recorded_does_not_cost_its_job_alone() -> None:
+    texts = {"/a.toml": '[jobs.a]\ncmd = "x"\n[jobs.b]\ncmd = "y"\nsceds = 3\n'}
+    with pytest.raises(InputError, match=r"^/a\.toml:5: .*sceds"):
+        load_recorded(RecordedFiles(texts=texts), Variables())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import threading
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,7 @@ import trio
 
 from runtime.backend.contract.backend import RuntimeBackend
 from runtime.backend.local import LocalBackend
+from runtime.cli import prove as cli_prove
 from runtime.cli.main import main
 from runtime.cli.prove import report
 from runtime.errors import DuplicateJobError
@@ -147,6 +150,10 @@ def test_a_signal_ends_the_jobs_and_then_the_command(
         (["local", "--set", "max_parallelism=3"], "max_parallelism is 3"),
         (["local", "--file", "no.toml"], "no.toml"),
         (["local", "--report", "no/proof.md"], "no/proof.md"),
+        (["local", "--report", "/dev/null"], "no regular file"),
+        (["local", "--budget", "0"], "'0' is given; expected a number of seconds above 0"),
+        (["local", "--budget", "nan"], "above 0"),
+        (["local", "--budget", "9e999"], "above 0"),
         (["local", "--out", "/dev/null/here"], "/dev/null/here: Not a directory"),
     ],
 )
@@ -158,7 +165,11 @@ def test_wrong_input_is_one_line_and_makes_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["prove", *arguments]) == 2
+    try:
+        code = main(["prove", *arguments])
+    except SystemExit as exc:  # of argparse
+        code = int(exc.code or 0)
+    assert code == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert message in line
     assert list(tmp_path.iterdir()) == []
@@ -170,9 +181,10 @@ def test_a_report_that_cannot_be_written_is_one_line(
     monkeypatch.setattr(proof, "CHECKS", FEW[1:2])
     monkeypatch.setattr(proof, "ALONE", ())
     monkeypatch.setattr(proof, "rows", lambda _: [])
+    monkeypatch.setattr(cli_prove, "write_atomically", fill_the_disk)
     monkeypatch.chdir(tmp_path)
-    assert main(["prove", "local", "--report", "/dev/full"]) == 74
-    assert capfd.readouterr().err == "job-runtime: --report /dev/full cannot be written: No space left on device\n"
+    assert main(["prove", "local"]) == 74
+    assert capfd.readouterr().err == "job-runtime: --report proof.md cannot be written: No space left on device\n"
 
 
 def test_what_a_job_wrote_is_no_markup() -> None:
@@ -180,3 +192,7 @@ def test_what_a_job_wrote_is_no_markup() -> None:
     text = report("x", [], [finding], 0.0)
     assert "- ``` a`b``c ```\n" in text
     assert "      # no\\n<b>\\x1b[31m\n" in text
+
+
+def fill_the_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
