@@ -191,6 +191,7 @@ def _run_row(run: ListedRun, now: float) -> dict[str, object]:
         "address": _quoted(run.name),
         "state": "…" if summary is None else summary.state,
         "age": "" if summary is None else short_age(now - summary.began),
+        "suite": "" if summary is None else printable(summary.suite),
         "counts": {} if summary is None else summary.counts,
     }
 

@@ -46,6 +46,7 @@ async def test_all_runs_are_listed_the_newest_first(tmp_path: Path) -> None:
     assert page.index("20260203-030405-abcdef") < page.index(NAME)
     assert ">died<" in page
     assert ">ended<" in page
+    assert page.count("<td>fifo</td>") == 2  # the name of the job file
     assert "no-run" not in page
 
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import attrs
 
+from runtime.report.again import Again
 from runtime.report.excerpts import ExcerptLine, around_failure, excerpt
 from runtime.report.groups import Group, Groups
-from runtime.report.html.jobs_table import command
 from runtime.report.html.log_links import link, log_below
 from runtime.report.html.texts import one_line
 from runtime.report.text import printable, short_duration
@@ -40,8 +40,8 @@ class Card:
     lines: Sequence[ExcerptLine]
     log: str | None
     """The URL of its log."""
-    command: str | None
-    """What runs it again."""
+    commands: Sequence[tuple[str, str]]
+    """What each does, and the command: those that run it again, without and with waves."""
 
 
 @attrs.frozen
@@ -60,13 +60,14 @@ class Section:
     """Jobs in all of its groups."""
 
 
-def sections_of(groups: Groups, run_dir: str, base: str | None) -> Sequence[Section]:
+def sections_of(groups: Groups, run_dir: str, base: str | None, again: Again) -> Sequence[Section]:
     """Return the parts of the first screen that have something in them.
 
     Args:
         groups: of the failures.
         run_dir: the run directory.
         base: its URL, as `log_links.base_of` returns it; `None` for no links to logs.
+        again: makes the commands for failures of the design. To run another one again would show nothing.
     """
     # How many groups each shows is arbitrary: more would not fit a screen or two.
     parts = (
@@ -77,7 +78,10 @@ def sections_of(groups: Groups, run_dir: str, base: str | None) -> Sequence[Sect
     )
     found, number = [], 0
     for name, title, members, most, is_brief in parts:
-        cards = [_card(group, number + index, run_dir, base) for index, group in enumerate(members[:most])]
+        cards = [
+            _card(group, number + index, run_dir, base, again if name == "design" else None)
+            for index, group in enumerate(members[:most])
+        ]
         count = sum(len(group.members) for group in members)
         if cards:
             found.append(Section(name, title, cards, len(members) - len(cards), is_brief, count))
@@ -85,9 +89,11 @@ def sections_of(groups: Groups, run_dir: str, base: str | None) -> Sequence[Sect
     return found
 
 
-def _card(group: Group, number: int, run_dir: str, base: str | None) -> Card:
+def _card(group: Group, number: int, run_dir: str, base: str | None, again: Again | None) -> Card:
     first = group.members[0]
-    again = command(first, run_dir)
+    commands: list[tuple[str, str | None]] = []
+    if again is not None:
+        commands = [("again", again.command(first)), ("with waves", again.with_waves(first.id))]
     return Card(
         number,
         one_line(group.message, MAX_TITLE) or "no message",
@@ -98,5 +104,5 @@ def _card(group: Group, number: int, run_dir: str, base: str | None) -> Card:
         None if first.started is None else short_duration(first.ended - first.started),
         around_failure(excerpt(first.reason), _MAX_LINES),
         link(base, log_below(first.log_path, run_dir)),
-        again if len(again) <= _MAX_COMMAND else None,
+        [(what, text) for what, text in commands if text is not None and len(text) <= _MAX_COMMAND],
     )

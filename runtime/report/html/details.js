@@ -57,7 +57,7 @@ class Details {
     const command = badText("command", row);
     if (command !== null) {
       const text = element("code", {}, command);
-      found.push(element("h3", {}, "Again"), element("pre", { class: "command", tabindex: 0, role: "region", "aria-label": "Command" }, text));
+      found.push(element("h3", {}, "By hand"), element("pre", { class: "command", tabindex: 0, role: "region", "aria-label": "Command" }, text));
     }
     return found;
   }

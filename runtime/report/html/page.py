@@ -11,6 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import jinja2
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from runtime.journal.json_text import JSON
 from runtime.journal.replay import RunState
+from runtime.report.again import Again
 from runtime.report.groups import groups_of
 from runtime.report.html import plots
 from runtime.report.html.cards import MAX_TITLE, sections_of
@@ -78,7 +80,7 @@ def page_text(
         counts=_counts(table),
         total=len(table.ids),
         news=_news(history, frozenset(table.ids)),
-        sections=sections_of(groups, state.run_dir, base),
+        sections=sections_of(groups, state.run_dir, base, _again(state)),
         in_common=rates.in_common,
         tests=rates.tests[:MAX_RATES],
         more_tests=len(rates.tests[MAX_RATES:]),
@@ -107,6 +109,13 @@ def _policy(scripts: Sequence[str]) -> str:
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
         " form-action 'none'"
     )
+
+
+def _again(state: RunState) -> Again:
+    """Return what makes the commands, for the directory that the run was started in."""
+    details = state.segments[-1].begin.details if state.segments else {}
+    directory = details.get("directory")
+    return Again(Path(state.run_dir), Path(directory if isinstance(directory, str) else "/"), details)
 
 
 def _head(table: Mapping[str, object]) -> Mapping[str, JSON]:

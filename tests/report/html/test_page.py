@@ -86,12 +86,15 @@ def test_the_first_screen_tells_apart_who_looks_at_what() -> None:
     assert positions == sorted(positions)
 
 
-def test_a_card_has_the_shortest_failure_its_lines_its_log_and_its_command() -> None:
+def test_a_card_has_the_shortest_failure_its_lines_its_log_and_its_commands() -> None:
     page = of(
         result("a.seed=1", K.FAIL_PATTERN, "bad", lines=[9, (8, 10)], context=["so", "bad", "end"], run_dir=RUN_DIR),
+        result("b", K.LICENCE, "none left", run_dir=RUN_DIR),
     )
     text = words(page)
-    assert "1 × bad in a.seed=1 , 2.5 s · log 8 so 9 bad 10 end cd /work && /bin/sh -c ./sim" in text
+    again = f"job-runtime rerun {RUN_DIR.rpartition('/')[2]} a.seed=1 --out /out"
+    assert f"1 × bad in a.seed=1 , 2.5 s · log 8 so 9 bad 10 end {again} {again} --with +waves Failures of" in text
+    assert text.count("job-runtime rerun") == 2  # to run another failure again would show nothing
     assert "../run/a.seed%401/job.log" in page.links
 
 
