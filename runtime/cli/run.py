@@ -50,6 +50,7 @@ from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
 from runtime.report.again import Again
 from runtime.report.bucket_rules import BucketRules
 from runtime.report.group_lines import View
+from runtime.report.known_issues import issues_of
 from runtime.report.links import Links, point_latest
 from runtime.report.news import History
 from runtime.report.output import Output
@@ -455,6 +456,7 @@ class Run:
             origins=self._origins(),
             rules=BucketRules(self._prepared.regression.buckets),
             history=history,
+            issues=issues_of(self._journal.recorder.details),
         )
         last: list[Line] = []
         if self._removals.removed:

@@ -44,6 +44,7 @@ from runtime.journal.writer import JournalWriter
 from runtime.process import in_thread
 from runtime.report.again import WAVES
 from runtime.report.bucket_rules import BUCKETS
+from runtime.report.known_issues import KNOWN, known_details
 from runtime.roots import Roots
 
 logger: Final = logging.getLogger("runtime.cli")
@@ -161,6 +162,7 @@ class RunJournal:
             "files": self._files(),
             BUCKETS: {name: list(patterns) for name, patterns in regression.buckets.items()},
             WAVES: list(regression.waves),
+            KNOWN: known_details(regression.known),
             "environment": self._secrets.digests(self._secrets.environment),
             "variables": self._secrets.digests(self._secrets.variables),
             "machine": machine(),

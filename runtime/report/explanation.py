@@ -22,6 +22,7 @@ from runtime.journal.requirements import Requirements
 from runtime.report.again import Again
 from runtime.report.buckets import bucket_of_result, headline_of
 from runtime.report.excerpts import excerpt
+from runtime.report.known_issues import issues_of
 from runtime.report.past_paths import paths_of
 from runtime.report.reproduce import reproduce
 from runtime.report.results import rules_of_run, time_text
@@ -83,7 +84,9 @@ def _head(run: ExplainedRun, number: int, known: KnownResult) -> Section:
         if bucket is not None:
             facts.append(_fact("bucket", bucket.message))
     if result is not None and result.known is not None:
-        facts.append(_fact("known", result.known))
+        details = run.state.segments[-1].begin.details if run.state.segments else {}
+        issue = issues_of(details).get(result.known)
+        facts.append(_fact("known", f"{result.known} ({issue})" if issue else result.known))
     if known.origin is not None:
         facts.append(_fact("result of", f"the run {known.origin}, which was kept"))
     flaky = ", flaky" if result is not None and result.is_flaky else ""

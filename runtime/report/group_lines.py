@@ -79,11 +79,13 @@ def _job_line(group: Group, view: View) -> Line:
     return ((INDENT, ""), (cut(text, view.columns - len(INDENT)), ""))
 
 
-def brief_line(group: Group, view: View) -> Line:
-    """Return a line of a group: its size, its message, and some of its jobs."""
+def brief_line(group: Group, view: View, note: str = "") -> Line:
+    """Return a line of a group: its size, its message and a note on it, and some of its jobs."""
     count = f"{len(group.members):4} x "
     ids = [printable(result.id) for result in group.members[: MAX_IDS + 1]]
-    message = cut(shorten(printable(group.message), MAX_MESSAGE) or "no message", view.columns - len(count))
+    text = shorten(printable(group.message), MAX_MESSAGE) or "no message"
+    noted = f"{text} ({printable(shorten(note, MAX_MESSAGE))})" if note else text
+    message = cut(noted, view.columns - len(count))
     names = ", ".join(ids[:MAX_IDS]) + (", …" if len(ids) > MAX_IDS else "")
     left = view.columns - len(count) - columns_of(message)
     return ((count, "yellow"), (message, ""), (cut(f": {names}", left), "dim"))

@@ -8,6 +8,7 @@ from typing import Final
 from runtime.journal.replay import RunState
 from runtime.report.again import Again
 from runtime.report.group_lines import View
+from runtime.report.known_issues import issues_of
 from runtime.report.news import History
 from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import UNFINISHED, known_results
@@ -59,6 +60,7 @@ def report_sections(
         origins=state.origins_by_id(),
         rules=rules_of_run(state),
         history=history,
+        issues=issues_of(details),
         each_job=each_job,
     )
     return [*sections, *last]

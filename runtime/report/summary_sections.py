@@ -44,6 +44,7 @@ def summary_sections(
     origins: Mapping[str, str] | None = None,
     rules: BucketRules = NO_RULES,
     history: History | None = None,
+    issues: Mapping[str, str] | None = None,
     each_job: bool = False,
 ) -> list[Section]:
     """Return the sections of the summary of a run; that of the counts comes last.
@@ -56,6 +57,7 @@ def summary_sections(
         origins: id to the name of the run that the result is of, if that is another run.
         rules: the named rules of the job file, which put failures in buckets.
         history: what earlier runs tell; `None` if that was not looked at.
+        issues: the issues of known failures, by their names.
         each_job: whether each job that did not pass has a line, too.
     """
     bad = [result for result in results if result.status is not PASSED]
@@ -74,7 +76,11 @@ def summary_sections(
             groups.infrastructure,
             [infrastructure_lines(each, view) for each in groups.infrastructure],
         ),
-        *_groups("Known failures", groups.known, [[brief_line(each, view)] for each in groups.known]),
+        *_groups(
+            "Known failures",
+            groups.known,
+            [[brief_line(each, view, (issues or {}).get(each.message, ""))] for each in groups.known],
+        ),
         *_groups("Never ran", groups.never_ran, [[brief_line(each, view)] for each in groups.never_ran]),
         *_flaky(results, view),
         *_left_behind(results, view),

@@ -85,6 +85,14 @@ files and commands
     )
 
 
+def test_a_known_failure_has_its_issue() -> None:
+    failed = result("smoke", FailureKind.EXIT_CODE, known="credit")
+    details: Mapping[str, JSON] = {**DETAILS, "known": {"credit": {"issue": "tracker/17", "expires": "2126-12-31"}}}
+    text = explained(records([failed], RUN_DIR, details=details), "smoke")
+    assert "  known      credit (tracker/17, until 2126-12-31)\n" in text
+    assert "  known      credit\n" in explained(records([failed], RUN_DIR), "smoke")
+
+
 def test_of_a_run_without_a_job_file_there_is_only_the_command() -> None:
     text = explained(records([result("smoke", FailureKind.EXIT_CODE, cwd=None)], RUN_DIR), "smoke")
     assert text.endswith("  directory  run/smoke\n  by hand    cd /out/run/smoke && /bin/sh -c ./sim")

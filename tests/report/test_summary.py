@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import attrs
 import pytest
 
 from runtime.job import CustomKind, FailureKind, JobResult, JobSpec, JobUsage
+from runtime.job.known import KnownFailure
 from runtime.report.again import Again
 from runtime.report.group_lines import View
+from runtime.report.known_issues import KNOWN, issues_of, known_details
 from runtime.report.news import Change, Changed, History
 from runtime.report.screen_fit import MOST, NO_SCREEN, screen_lines
 from runtime.report.summary import Line
@@ -93,6 +96,14 @@ def test_each_failure_of_the_design_is_shown_by_its_shortest_job_and_the_others_
         "   1 x it needs 'late', which ended as FAILED: test",
         "9 jobs: 1 passed, 1 failed, 1 killed, 3 infrastructure, 2 known, 1 never ran, in 1:15",
     ]
+
+
+def test_a_known_failure_has_its_issue_and_its_last_day() -> None:
+    written = known_details([KnownFailure("credit", ("*",), "beat lost", "tracker/17\x1b", date(2126, 12, 31))])
+    failed = [result(name, K.FAIL_PATTERN, "beat lost", known=name) for name in ("credit", "other")]
+    lines = summed(*failed, issues=issues_of({KNOWN: {**written, "other": "no entry"}}))
+    assert lines[1:3] == ["   1 x credit (tracker/17\\x1b, until 2126-12-31): credit", "   1 x other: other"]
+    assert issues_of({KNOWN: 7}) == {}
 
 
 def test_what_the_message_of_a_group_leaves_out_is_shown_of_its_shortest_job() -> None:
