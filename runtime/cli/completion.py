@@ -7,8 +7,10 @@ of runs from a directory that others can write to. So a word that means anything
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -68,8 +70,8 @@ def _runs() -> Iterator[str]:
     from runtime.cli.runs import is_run_name
 
     yield LATEST
-    if RESULTS.is_dir():
-        yield from sorted((path.name for path in RESULTS.iterdir() if is_run_name(path.name)), reverse=True)
+    with suppress(OSError):  # a shell shows no message
+        yield from sorted(filter(is_run_name, os.listdir(RESULTS)), reverse=True)
 
 
 def _jobs() -> Iterator[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +58,16 @@ def test_words_are_names_of_runs_and_ids_of_jobs_of_the_latest(tmp_path: Path, h
     assert here("completion", "jobs").out == "a.seed=7\n"
     latest, *others = here("completion", "runs").out.split()
     assert (latest, others) == ("latest", [(tmp_path / "results" / "latest").readlink().name])
+
+
+def test_a_directory_of_runs_that_cannot_be_read_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert lines(RUNS) == ["latest"]
 
 
 @pytest.mark.parametrize(
