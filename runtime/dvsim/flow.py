@@ -70,6 +70,7 @@ async def run_scheduler(
 async def _watched(scheduler: Scheduler[JobSpec], observers: Observers) -> list[JobResult[JobSpec]]:
     """Run the scheduler, tell the observers, and stop at signals."""
 
+    @trio.lowlevel.enable_ki_protection
     async def stop_at_signals() -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             seen = 0

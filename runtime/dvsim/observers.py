@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import trio
 from dvsim.job.data import JobSpec as TheirJobSpec
 from dvsim.job.status import JobStatus as TheirStatus
 from dvsim.logging import log
@@ -55,6 +56,7 @@ class Observers:
         """Return the changes for `follow`, none of which is dropped. For before the run."""
         return scheduler.subscribe(math.inf)
 
+    @trio.lowlevel.enable_ki_protection
     async def follow(self, changes: StatusStream[Any]) -> None:
         """Tell the observers of each change until the run has ended. What one raises is logged."""
         async for change in changes:

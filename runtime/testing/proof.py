@@ -186,7 +186,7 @@ class ShellFixtures:
         """Return a fixture."""
         return BackendFixture(self._make(self._directory / uuid.uuid4().hex), self._job)
 
-    def _job(self, behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - `MakeJob`
+    def _job(self, behaviour: Behaviour, id: str, *, timeout: float | None = None) -> JobSpec:  # noqa: A002 - its name in `MakeJob`
         return JobSpec(name=id, cmd=COMMANDS[behaviour], timeout=timeout)
 
 

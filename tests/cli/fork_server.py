@@ -16,6 +16,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -49,6 +50,9 @@ class ForkServer:
     """The process, seen from the tests. It ends with them."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.is_broken: bool = False
+        """Whether it owes an answer to an earlier request, which would be taken for that to the next one."""
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             self._process = subprocess.Popen(
@@ -79,13 +83,18 @@ class ForkServer:
             timeout: seconds that it may take.
 
         Raises:
-            TimeoutError: if it takes longer. The server is unusable then.
+            TimeoutError: if it takes longer. The server is broken then, as after any other exception.
         """
         request = json.dumps([[module, *arguments], str(directory), dict(environment)]).encode()
         assert len(request) < _MAX_REQUEST
-        self._socket.settimeout(timeout)
-        socket.send_fds(self._socket, [request], [stream.fileno() for stream in streams])
-        return os.waitstatus_to_exitcode(int(self._socket.recv(100)))
+        with self._lock:  # a test may call it from several threads
+            try:
+                self._socket.settimeout(timeout)
+                socket.send_fds(self._socket, [request], [stream.fileno() for stream in streams])
+                return os.waitstatus_to_exitcode(int(self._socket.recv(100)))
+            except BaseException:
+                self.is_broken = True
+                raise
 
     def close(self) -> None:
         """End it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -102,9 +101,14 @@ def call(
         return Done(code, *(stream.read().decode(errors="surrogateescape") for stream in (outward, errors)))
 
 
-@functools.cache
+_SERVERS: list[ForkServer] = []
+"""Of this process; the last one is in use."""
+
+
 def _fork_server() -> ForkServer:
-    return ForkServer()
+    if not _SERVERS or _SERVERS[-1].is_broken:
+        _SERVERS.append(ForkServer())
+    return _SERVERS[-1]
 
 
 @contextmanager

@@ -31,12 +31,17 @@ def dvsim_python() -> str:
     return python
 
 
+def _without_make() -> dict[str, str]:
+    """Return the environment without the variables by which `make test` tells a make below it that it is one."""
+    return {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}}
+
+
 def run_program(name: str, directory: Path, environment: Mapping[str, str] | None = None) -> Facts:
     """Run ``programs/<name>.py`` with a directory to work in; return the facts that it prints."""
     done = subprocess.run(
         [dvsim_python(), "-m", f"tests.dvsim.programs.{name}", str(directory)],
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
+        env={**_without_make(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -20,7 +20,7 @@ def test_a_bad_answer_is_noticed(answer: str) -> None:
 
 
 def test_a_run_that_is_looked_at_is_measured() -> None:
-    assert viewers.play(7, 1, 80, 3, 0.1)
+    assert viewers.play(7, 1, 400, 3, 0.02)
 
 
 def test_windows_are_compared_by_the_jobs_that_ended_in_them() -> None:
