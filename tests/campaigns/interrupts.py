@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -273,7 +274,8 @@ def play(kind: type[Program], site: str, tracer: Tracer, *, limit: float = math.
         except BaseException as exc:  # noqa: BLE001 - looked at below
             error = exc
         interrupted = tracer.raised is not None or kind is InterruptedBefore
-        assert (error is not None and is_interrupt(error)) if interrupted else error is None, repr(error)
+        how = "" if error is None else "".join(traceback.format_exception(error))
+        assert (error is not None and is_interrupt(error)) if interrupted else error is None, how
         program.check()
         took = math.nan if tracer.raised is None else ended - tracer.raised
         allowed = (program.site.bound + limit) * (1 if clock is not None else slowness())
