@@ -14,7 +14,8 @@ from typing import Final
 
 import attrs
 
-from runtime.cli.exit_codes import output_exit_code, print_error
+from runtime.cli.exit_codes import EXIT_PASSED, output_exit_code, print_error
+from runtime.cli.new_file import write_new_file
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import RecordedFiles, load_recorded
@@ -41,8 +42,8 @@ class Imported:
     resources: Mapping[str, object] = attrs.field(factory=dict)
 
 
-def write_job_file(imported: Imported, file: Path | None) -> int:
-    """Write a job file, which was read before, and say what is not in it; return the exit code.
+def write_imported(imported: Imported, file: Path | None) -> int:
+    """Read a job file as a run would, write it, and say what is not in it; return the exit code.
 
     Args:
         imported: what it says.
@@ -80,12 +81,8 @@ def write_job_file(imported: Imported, file: Path | None) -> int:
         output = Output(sys.stdout)
         output.write(text)
         return output_exit_code(output)
-    try:
-        with file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
-    except OSError as exc:
-        raise InputError(f"-o {file}: {exc.strerror}; expected a new file") from exc
-    return 0
+    write_new_file(file, text, "-o")
+    return EXIT_PASSED
 
 
 # ---------------------------------------------------------------------- a list of commands
@@ -136,7 +133,7 @@ def _shell() -> str:
 
 
 @attrs.frozen
-class Rule:
+class Target:
     """A target of a makefile."""
 
     needs: tuple[str, ...]
@@ -183,9 +180,9 @@ def import_make(options: argparse.Namespace) -> Imported:
     )
 
 
-def parse_data_base(text: str) -> tuple[dict[str, Rule], list[str]]:
+def parse_data_base(text: str) -> tuple[dict[str, Target], list[str]]:
     """Return the rules in the output of ``make -p``, by target, and the targets that have double-colon rules."""
-    found: dict[str, Rule] = {}
+    found: dict[str, Target] = {}
     odd: dict[str, None] = {}
     files = text.partition("\n# Files\n")[2].partition("\n# files hash-table stats:")[0]
     for block in files.split("\n\n"):
@@ -204,11 +201,11 @@ def parse_data_base(text: str) -> tuple[dict[str, Rule], list[str]]:
         if target in found:
             before = found[target]
             needs, has_recipe = [*before.needs, *needs], has_recipe or before.has_recipe
-        found[target] = Rule(tuple(dict.fromkeys(needs)), has_recipe, is_phony)
+        found[target] = Target(tuple(dict.fromkeys(needs)), has_recipe, is_phony)
     return found, list(odd)
 
 
-def _jobs_of(rules: Mapping[str, Rule], goals: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, object]]:
+def _jobs_of(rules: Mapping[str, Target], goals: Sequence[str], words: Sequence[str]) -> dict[str, dict[str, object]]:
     """Return a job for each target with a recipe that the goals reach, those first that others need."""
     order: dict[str, None] = {}
     pending = list(reversed(goals))
@@ -233,7 +230,7 @@ def _jobs_of(rules: Mapping[str, Rule], goals: Sequence[str], words: Sequence[st
     return jobs
 
 
-def _reached(rules: Mapping[str, Rule], target: str, *, through_recipes: bool = True) -> list[str]:
+def _reached(rules: Mapping[str, Target], target: str, *, through_recipes: bool = True) -> list[str]:
     """Return what a target needs, directly and indirectly; else not beyond targets with a recipe."""
     found: dict[str, None] = {}
     pending = list(rules[target].needs)
@@ -256,4 +253,4 @@ def import_jobs(options: argparse.Namespace) -> int:
     Raises:
         InputError: for any wrong input.
     """
-    return write_job_file(SOURCES[options.source](options), options.output)
+    return write_imported(SOURCES[options.source](options), options.output)

@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from runtime.jobfile.errors import InputError
 from runtime.report.text import printable, shell_word
 
 INIT: Final = "init"
@@ -75,22 +74,6 @@ def next_steps(path: Path) -> str:
     word = shell_word(str(path))
     to_see, to_run = (f"job-runtime {command} {word}" for command in ("list", "run"))
     return f"{printable(str(path))} is written. To see its jobs: {to_see}. To run them: {to_run}"
-
-
-def write_job_file(path: Path) -> None:
-    """Write the job file to begin with.
-
-    Raises:
-        InputError: if there is something at the path already, or it cannot be written.
-    """
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(JOB_FILE)
-    except FileExistsError as exc:
-        raise InputError(f"FILE is {path}, which exists; expected the name of a new file") from exc
-    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
-        reason = exc.strerror if isinstance(exc, OSError) else exc
-        raise InputError(f"FILE is {path}: cannot be written: {reason}; expected the name of a new file") from exc
 
 
 def schema_text() -> str:

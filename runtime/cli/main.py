@@ -111,14 +111,15 @@ def _about_files(options: Namespace) -> int:
     """Run a command that prints or writes a text which is known without any run."""
     from runtime.cli.completion import COMPLETION, completion_lines
     from runtime.cli.exit_codes import EXIT_PASSED, output_exit_code
-    from runtime.cli.init import INIT, next_steps, schema_text, write_job_file
+    from runtime.cli.init import INIT, JOB_FILE, next_steps, schema_text
+    from runtime.cli.new_file import write_new_file
     from runtime.cli.options import check_current_directory, make_parser
     from runtime.report.output import Output
 
     check_current_directory()
     output = Output(sys.stdout)
     if options.command == INIT:
-        write_job_file(options.file)
+        write_new_file(options.file, JOB_FILE, "FILE")
         output.write(f"{next_steps(options.file)}\n")
         return EXIT_PASSED  # it is written, whether or not somebody reads this
     if options.command == COMPLETION:

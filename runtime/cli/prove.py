@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import platform
-import re
 import shutil
 import tempfile
 import time
@@ -32,6 +31,7 @@ from runtime.jobfile.errors import InputError, shown
 from runtime.jobfile.place import Place
 from runtime.jobfile.regression import load
 from runtime.process.threads import in_background, in_thread
+from runtime.report.markdown import span
 from runtime.report.output import Output
 from runtime.report.result_files import write_atomically
 from runtime.report.summary import Line
@@ -181,12 +181,12 @@ def report(name: str, keys: Sequence[str], found: Sequence[Finding], began: floa
         began: when it began, in seconds since 1970.
     """
     lines = [
-        f"# The backend {_code(name)}: {_count(found)}",
+        f"# The backend {span(name)}: {_count(found)}",
         "",
         f"- job-runtime {package_version() or '(not installed)'}, Python {platform.python_version()}",
         f"- {platform.platform()}",
         f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(began))}, for {time.time() - began:.0f} s",
-        f"- options: {', '.join(map(_code, keys)) or 'none'}",
+        f"- options: {', '.join(map(span, keys)) or 'none'}",
     ]
     for part, title in _TITLES.items():
         of_part = [finding for finding in found if finding.part is part]
@@ -200,13 +200,5 @@ def report(name: str, keys: Sequence[str], found: Sequence[Finding], began: floa
 
 def _item(finding: Finding) -> list[str]:
     promise = f": {finding.promise}" if finding.promise else ""
-    text = [f"      {line}" for line in printable(finding.text).splitlines()]
-    return [f"- {_code(finding.name)}{promise}", *(["", *text, ""] if text else [])]
-
-
-def _code(text: str) -> str:
-    """Return a text as code in a line of Markdown, whatever characters it has."""
-    text = printable(text)
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))  # longer than any row of them in the text
-    space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}"
+    text = ["", f"      {printable(finding.text)}", ""] if finding.text else []
+    return [f"- {span(finding.name)}{promise}", *text]

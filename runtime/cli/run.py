@@ -60,7 +60,7 @@ from runtime.report.results import RESULTS_NAME, results_lines
 from runtime.report.screen_fit import Section, screen_lines
 from runtime.report.summary import Line, removed_line
 from runtime.report.summary_sections import summary_sections
-from runtime.report.text import path_text
+from runtime.report.text import path_text, quantity
 from runtime.report.user_messages import USER_MESSAGES
 from runtime.scheduler.statuses import StatusChange
 from runtime.scheduler.stream import StatusStream
@@ -147,7 +147,7 @@ class Run:
         self._started = self._ended = 0.0
         self._describing = trio.CancelScope()
         self._reading = trio.CancelScope()
-        # Set by `main`, as they need a running trio.
+        # Set by `_make_watchers`, as they need a running trio.
         self._screen: Screen
         self._stopper: Stopper
         self._progress: RunProgress
@@ -261,6 +261,43 @@ class Run:
 
     async def main(self) -> None:
         """Run the jobs, show their progress, and write the results. For `opened`, once."""
+        self._make_watchers()
+        requests = self._ctl_requests()
+        # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._stopper.watch)
+            nursery.start_soon(self._call_safely, self._outputs.follow, self._roots.run)
+            async with trio.open_nursery() as watching:
+                # Subscribed before the scheduler runs: no change is missed.
+                watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
+                watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
+                for task in (self._link_updates.run, self._removals.run, requests.run):
+                    watching.start_soon(self._call_safely, task)
+                for task in (self._write_variables_early, self._expect, self._record_load):
+                    watching.start_soon(self._call_safely, task)
+                await self._call_safely(self._describe)
+                if self._prepared.keeps is not None:
+                    epoch = time.time() - trio.current_time()
+                    keeps = self._prepared.keeps
+                    self._scheduler.keep(keeps.kept(epoch), earlier=keeps.to_continue(epoch))
+                async with self._journal.writer:
+                    await self._call_safely(self._scheduler.run)
+                    events = [result.event for result in self._scheduler.results()]
+                    await self._call_safely(self._removals.finish, events)
+                self._ended = trio.current_time()
+                await self._write()
+                watching.cancel_scope.cancel()
+            await self._call_safely(requests.close)
+            await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
+            news = await news_in_time(self._run_dir.parent, self._journal.state, self._reading)
+            await self._call_safely(self._screen.finish, self._progress, self._last_lines(news))
+            self._tell_of_bug()
+            await self._call_safely(self._outputs.call, self._journal.state, self.exit_code())
+            nursery.cancel_scope.cancel()
+        self._tell_of_bug()
+
+    def _make_watchers(self) -> None:
+        """Make what needs a running trio, and show the title."""
         options = self._options
         backends = self._prepared.backends.values()
         lenders = [backend for backend in backends if hasattr(backend, "lend_terminal")]
@@ -289,39 +326,6 @@ class Run:
             self._screen.say(self._title(), "bold")
             if self._prepared.keeps is not None and self._prepared.keeps.note is not None:
                 self._screen.say(self._prepared.keeps.note, "yellow")
-        requests = self._ctl_requests()
-        # Two nurseries: signals are handled until the last line is shown, when the watchers have ended.
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._stopper.watch)
-            nursery.start_soon(self._call_safely, self._outputs.follow, self._roots.run)
-            async with trio.open_nursery() as watching:
-                # Subscribed before the scheduler runs: no change is missed.
-                watching.start_soon(self._call_safely, self._follow, self._scheduler.subscribe(BUFFER))
-                for task in (self._link_updates.run, self._removals.run, self._write_variables_early, requests.run):
-                    watching.start_soon(self._call_safely, task)
-                watching.start_soon(self._call_safely, self._screen.follow, self._progress, self._snapshot)
-                watching.start_soon(self._call_safely, self._expect)
-                watching.start_soon(self._call_safely, self._record_load)
-                await self._call_safely(self._describe)
-                if self._prepared.keeps is not None:
-                    epoch = time.time() - trio.current_time()
-                    keeps = self._prepared.keeps
-                    self._scheduler.keep(keeps.kept(epoch), earlier=keeps.to_continue(epoch))
-                async with self._journal.writer:
-                    await self._call_safely(self._scheduler.run)
-                    events = [result.event for result in self._scheduler.results()]
-                    await self._call_safely(self._removals.finish, events)
-                self._ended = trio.current_time()
-                await self._write()
-                watching.cancel_scope.cancel()
-            await self._call_safely(requests.close)
-            await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
-            news = await news_in_time(self._run_dir.parent, self._journal.state, self._reading)
-            await self._call_safely(self._screen.finish, self._progress, self._last_lines(news))
-            self._tell_of_bug()
-            await self._call_safely(self._outputs.call, self._journal.state, self.exit_code())
-            nursery.cancel_scope.cancel()
-        self._tell_of_bug()
 
     def _tell_of_bug(self) -> None:
         """Show the first error of the scheduler and the watchers, if there is one, unless that was done."""
@@ -439,10 +443,9 @@ class Run:
 
     def _title(self) -> str:
         prepared = self._prepared
-        count = len(prepared.jobs)
         keeps = "" if prepared.keeps is None else f", {prepared.keeps.title}: {prepared.keeps.summary()}"
         return (
-            f"{prepared.regression.name}: {count} {'job' if count == 1 else 'jobs'}, seed base {prepared.seed_base},"
+            f"{prepared.regression.name}: {quantity(len(prepared.jobs), 'job')}, seed base {prepared.seed_base},"
             f" in {path_text(self._run_dir, self._here)}{keeps}"
         )
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from runtime.cli.imports import Imported, write_job_file
+from runtime.cli.imports import Imported, write_imported
 from runtime.dvsim.start import check_version, dvsim_exit_code
 from runtime.job import JobSpec
 from runtime.jobfile.errors import InputError
@@ -63,7 +63,7 @@ def import_flow(options: argparse.Namespace) -> int:
         return dvsim_exit_code(collector, arguments, seed_base)
     except _CollectedError:
         pass
-    return write_job_file(
+    return write_imported(
         Imported(
             jobs={job.id: _keys(job) for job in collector.jobs},
             source=f"dvsim {' '.join(arguments)}",

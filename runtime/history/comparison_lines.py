@@ -12,7 +12,7 @@ from runtime.history.tables import SpanOf
 from runtime.job.shorten import shorten, some_of
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import printable, short_duration
+from runtime.report.text import printable, quantity, short_duration
 
 MAX_IDS: Final = 6
 """Ids that are named in a line. Arbitrary: ten times more would wrap over several lines."""
@@ -72,7 +72,7 @@ def revision_text(run: RunHead) -> str:
 
 
 def _counts(comparison: Comparison) -> Line:
-    parts = [f"{comparison.jobs} {'job' if comparison.jobs == 1 else 'jobs'}: {comparison.passed} passed"]
+    parts = [f"{quantity(comparison.jobs, 'job')}: {comparison.passed} passed"]
     parts += [f"{len(found)} {change.value.replace('_', ' ')}" for change, found in comparison.changes.items() if found]
     return ((", ".join(parts), ""),)
 
@@ -150,7 +150,7 @@ def _notes(compared: Compared, bucket: str | None, jobs: int, change: Change) ->
 
 def failing_text(judgement: Judgement) -> str:
     """Return for how long a test has been failing."""
-    runs = f"for {judgement.failing} {'run' if judgement.failing == 1 else 'runs'}"
+    runs = f"for {quantity(judgement.failing, 'run')}"
     first, since = judgement.failing_since, ""
     if first is not None:
         since = f", since {printable(first.name)}{'' if first.revision is None else f' ({revision_text(first)})'}"

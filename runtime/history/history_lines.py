@@ -18,7 +18,7 @@ from runtime.history.tables import SpanOf, buckets_of
 from runtime.job.shorten import shorten
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import printable, short_duration
+from runtime.report.text import printable, quantity, short_duration
 
 _STYLES = {
     Standing.PASSED: "green",
@@ -115,7 +115,7 @@ def history_sections(history: JobHistory, span_of: SpanOf, *, last: int | None) 
         last: how many runs are shown, the newest ones; `None` for all.
     """
     of = f" of {printable(history.suite)}" if history.suite else ""
-    runs = f"{len(history.entries)} {'run' if len(history.entries) == 1 else 'runs'}"
+    runs = quantity(len(history.entries), "run")
     yield Section(
         (
             (printable(history.id), "bold"),

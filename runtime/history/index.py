@@ -171,17 +171,16 @@ class Index:
             found.setdefault(head.name, (head, []))[1].append(outcome)
         return [Entry(head, own) for head, own in sorted(found.values(), key=lambda item: item[0].order)]
 
-    def durations(self, runs: Iterable[RunHead]) -> Iterator[tuple[str, float]]:
-        """Yield, of each of these runs, its tests of which jobs passed there, and their mean run time in seconds."""
+    def durations(self, runs: Iterable[RunHead]) -> Sequence[tuple[str, float]]:
+        """Return, of each of these runs, its tests of which jobs passed there, and their mean run time in seconds."""
         names = {run.name for run in runs}
         numbers = ", ".join(str(number) for number, head in self._heads().items() if head.name in names)
-        rows = self._rows(
+        return self._rows(
             "select (select name from tests where number = test), mean from"
             f" (select test, run, avg(milliseconds) as mean from outcomes where run in ({numbers})"
             f" and standing = {Standing.PASSED.value} and not kept and milliseconds is not null group by test, run)",
             lambda row: (self._text_of(row[0]), as_seconds(row[1])),
         )
-        yield from rows
 
     def failing(self, run: RunHead) -> Sequence[str]:
         """Return the tests of which jobs failed in a run."""

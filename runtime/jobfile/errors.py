@@ -44,7 +44,7 @@ def _cut(message: str) -> str:
 
 
 class Mistakes:
-    """Collects what is wrong in job files, so that somebody who mends them is told all of it at once."""
+    """Collects what is wrong in job files, so that the one who fixes them is told all of it at once."""
 
     def __init__(self) -> None:
         self._messages: list[str] = []

@@ -45,7 +45,7 @@ def _indices() -> array[int]:
     return array("q")
 
 
-class LastEnds(NamedTuple):
+class LastRows(NamedTuple):
     """The rows of a record that are the last completions of their jobs."""
 
     record: Ended
@@ -174,7 +174,7 @@ class RunState:
             if result is not None:
                 yield result
 
-    def last_ends(self) -> Iterator[LastEnds]:
+    def last_rows(self) -> Iterator[LastRows]:
         """Yield the rows of records that are the last completions of jobs: each job that has ended once.
 
         For what reads the columns of many jobs. It is much quicker than `results`, which makes an event of each.
@@ -186,7 +186,7 @@ class RunState:
         for index, numbers in found.items():
             record = self._records[index]
             assert isinstance(record, Ended)
-            yield LastEnds(record, self._epoch_of(index), numbers, [self._rows[number] for number in numbers])
+            yield LastRows(record, self._epoch_of(index), numbers, [self._rows[number] for number in numbers])
 
     @property
     def retried(self) -> Collection[int]:

@@ -29,7 +29,7 @@ from runtime.report.results import rules_of_run, time_text
 from runtime.report.run_results import KnownResult, known_result
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import path_text, printable, short_duration
+from runtime.report.text import path_text, printable, quantity, short_duration
 from runtime.report.waits import Submission, Wait, submissions, waits
 
 _STYLES: Final = {"passed": "green", "failed": "bold red", "killed": "yellow", "running": "cyan", "waiting": "dim"}
@@ -107,7 +107,7 @@ def _needs(run: ExplainedRun, number: int) -> Iterator[Section]:
         return
     rows = [_need(run, each) for each in needs.dependencies]
     rows.sort(key=lambda row: row[0] == "passed")  # what holds it up comes first
-    title = f"needs {_count(len(rows), 'job')}: {_NEEDS[needs.run_if]}"
+    title = f"needs {quantity(len(rows), 'job')}: {_NEEDS[needs.run_if]}"
     yield Section(((title, "bold"),), [[line] for _, line in rows])
 
 
@@ -162,7 +162,7 @@ def _attempts(run: ExplainedRun, number: int, known: KnownResult, submitted: Seq
         items.append([((f"  {last.attempt}  {since}{where}{end}", ""),)])
     if items:
         on = f" on {_text(last.backend)}" if last is not None else ""
-        yield Section(((f"{_count(len(items), 'attempt')}{on}", "bold"),), items)
+        yield Section(((f"{quantity(len(items), 'attempt')}{on}", "bold"),), items)
 
 
 def _attempt(event: JobCompletionEvent, epoch: float) -> Sequence[Line]:
@@ -243,10 +243,6 @@ def _fact(name: str, value: str) -> Line:
 
 def _text(text: str) -> str:
     return printable(shorten(text, MAX_MESSAGE))
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import Final
 from runtime.report.expectations import slow_after
 from runtime.report.text import short_duration
 
-MAX_REASONS: Final = 100
+MAX_COUNTED_REASONS: Final = 100
 """Reasons that are counted apart. Arbitrary: batch systems have some dozens; ten times more cost time for each picture,
 and with one there are no top reasons."""
 OTHER_REASONS: Final = "for other reasons"
@@ -128,7 +128,7 @@ class WaitingJobs:
     def wait(self, job_id: str, at: float, note: str) -> None:
         """Add a job, or its new note."""
         before = self.pop(job_id, keep=True)
-        reason = note if note in self._reasons or len(self._reasons) < MAX_REASONS else OTHER_REASONS
+        reason = note if note in self._reasons or len(self._reasons) < MAX_COUNTED_REASONS else OTHER_REASONS
         self._reasons[reason] += 1
         self._jobs[job_id] = (at if before is None else before, note, reason)
 

@@ -17,7 +17,7 @@ from runtime.report.jobs_in_flight import RunningJobs, WaitingJobs, reasons_to_w
 from runtime.report.reported_job import ReportedJob
 from runtime.report.seeds import split_seed
 from runtime.report.summary import MAX_MESSAGE, Line, Piece
-from runtime.report.text import printable, rough_duration, short_duration
+from runtime.report.text import printable, quantity, rough_duration, short_duration
 from runtime.report.time_left import Estimate, TimeLeft
 from runtime.scheduler.statuses import StatusChange
 
@@ -28,7 +28,7 @@ MAX_REASONS: Final = 3
 """Reasons of backends for which jobs wait that a live display shows. Arbitrary: ten times more fill a screen; with one,
 it is not seen that there are others."""
 
-MAX_REASON: Final = 40
+REASON_WIDTH: Final = 40
 """Characters of a reason. Arbitrary: those of batch systems are words; ten times more would wrap."""
 
 
@@ -210,22 +210,22 @@ class RunProgress:
         left = sum(count for status, count in counts.items() if not status.is_terminal)
         scheduled, queued = counts.get(JobStatus.SCHEDULED, 0), counts.get(JobStatus.QUEUED, 0)
         return RunSnapshot(
-            self._title,
-            now - self._started,
-            dict(counts),
-            self._running.rows(now, rows),
-            tuple(self._recent),
-            self.stopping,
-            counted,
-            paused_by,
-            self._waiting.rows(now, rows),
-            resources or {},
-            lacking,
-            self._left.estimate(left, len(self._running), self._running.elapsed(now)),
-            reasons_to_wait(scheduled, queued, self._waiting, lacking, MAX_REASONS, tells_ready=tells_ready),
-            self._running.slow,
-            self._new,
-            frozenset(each.id for each in self._recent if self._is_new(each)),
+            title=self._title,
+            elapsed=now - self._started,
+            counts=dict(counts),
+            running=self._running.rows(now, rows),
+            recent=tuple(self._recent),
+            stopping=self.stopping,
+            counted=counted,
+            paused_by=paused_by,
+            waiting=self._waiting.rows(now, rows),
+            resources=resources or {},
+            lacking=lacking,
+            left=self._left.estimate(left, len(self._running), self._running.elapsed(now)),
+            reasons=reasons_to_wait(scheduled, queued, self._waiting, lacking, MAX_REASONS, tells_ready=tells_ready),
+            slow=self._running.slow,  # after `rows`, which finds out
+            new=self._new,
+            new_ids=frozenset(each.id for each in self._recent if self._is_new(each)),
         )
 
     def _is_new(self, result: JobResult[ReportedJob]) -> bool:
@@ -274,10 +274,10 @@ def expected_line(snapshot: RunSnapshot) -> Line:
     pieces: list[Piece] = []
     if snapshot.left is not None and not snapshot.stopping and snapshot.paused_by is None:
         runs = snapshot.left.runs
-        by = f"as in {runs} earlier {'run' if runs == 1 else 'runs'}" if runs else "by the mean of this run"
+        by = f"as in {quantity(runs, 'earlier run')}" if runs else "by the mean of this run"
         pieces.append((f"about {rough_duration(snapshot.left.seconds)} left ({by})", ""))
     if snapshot.new:
-        pieces.append((f"{snapshot.new} new {'failure' if snapshot.new == 1 else 'failures'}", "bold red"))
+        pieces.append((quantity(snapshot.new, "new failure"), "bold red"))
     if snapshot.slow:
         pieces.append((f"{snapshot.slow} slow", "yellow"))
     return _separated(pieces, "")
@@ -285,7 +285,7 @@ def expected_line(snapshot: RunSnapshot) -> Line:
 
 def reasons_line(snapshot: RunSnapshot) -> Line:
     """Return why jobs wait, and how many for each reason; empty if none waits."""
-    pieces = [(f"{count} {shorten(printable(reason), MAX_REASON)}", "dim") for reason, count in snapshot.reasons]
+    pieces = [(f"{count} {shorten(printable(reason), REASON_WIDTH)}", "dim") for reason, count in snapshot.reasons]
     return _separated(pieces, "waiting: ")
 
 

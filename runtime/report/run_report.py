@@ -15,7 +15,7 @@ from runtime.report.run_results import UNFINISHED, known_results
 from runtime.report.screen_fit import Section
 from runtime.report.summary import Line, removed_line
 from runtime.report.summary_sections import summary_sections
-from runtime.report.text import path_text, printable
+from runtime.report.text import path_text, printable, quantity
 
 STATES: Final = {"running": "cyan", "ended": "green", "died": "bold red"}
 """The states that a run can have, and their styles."""
@@ -40,7 +40,7 @@ def report_sections(
     total = sum(counts.values())
     head: Line = (
         (f"{printable(str(table['name'] or table['run']))}: ", "bold"),
-        (f"{total} {'job' if total == 1 else 'jobs'}, ", ""),
+        (f"{quantity(total, 'job')}, ", ""),
         (how, STATES[how]),
         (f", in {path_text(state.run_dir, view.relative_to)}", ""),
     )

@@ -1,39 +1,34 @@
 """The summary of a run in GitHub's Markdown, for the page of a job of GitHub Actions. A function of its journal. Pure.
 
-Nothing that a job, or its name, says is markup: it stands in spans and blocks of code, whose fences are longer than any
-in the text.
+Nothing that a job, or its name, says is markup: it stands in spans and blocks of code.
 
 https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from runtime.job import JobResult
 from runtime.job.counting import counted_as
-from runtime.job.shorten import shorten
 from runtime.job.status import PASSED
 from runtime.journal.descriptions import JobDescription
 from runtime.journal.replay import RunState
 from runtime.report.buckets import headline_of
 from runtime.report.counts import count_pieces
 from runtime.report.groups import Group, groups_of
+from runtime.report.markdown import block, span
 from runtime.report.pass_rates import WITH_VERDICT, PassRates, pass_rates
 from runtime.report.reproduce import reproduce
 from runtime.report.results import rules_of_run, run_table
 from runtime.report.run_results import UNFINISHED, known_results
-from runtime.report.text import path_text, printable, printable_line, short_duration
+from runtime.report.text import path_text, printable_line, short_duration
 
 MAX_SIZE: Final = 1 << 20
 """Bytes of a summary: GitHub shows none of one that is larger."""
 
-MAX_TEXT: Final = 300
-"""Characters of a message or a name. Arbitrary: ten times more, and one message fills the page; a tenth would cut it
-before the cause."""
 MAX_BUCKETS: Final = 50
 """Groups of failures in each section. Arbitrary: ten times more, and nobody scrolls to the flaky jobs; a tenth would
 hide failures of a usual night."""
@@ -159,23 +154,3 @@ def _flaky(found: Sequence[JobResult[JobDescription]]) -> Iterator[str]:
         yield f"- {span(result.id)}, on attempt {result.attempt}; attempt {last.attempt}{message}\n"
     if len(found) > MAX_FLAKY:
         yield f"\n… and {len(found) - MAX_FLAKY} more\n"
-
-
-def span(text: str) -> str:
-    """Return a text as a span of code: in a paragraph or a heading, not in a table, where ``|`` ends it."""
-    text = printable(shorten(text, MAX_TEXT)) or " "
-    fence = "`" * (_longest_run(text) + 1)
-    # Next to a backtick the fence would be longer; and of blanks at both ends, one each belongs to the fences.
-    pad = " " if text[0] in "` " or text[-1] in "` " else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def block(language: str, lines: Iterable[str]) -> str:
-    """Return lines as a block of code, with an empty line before it."""
-    shown = [printable_line(line) for line in lines]
-    fence = "`" * max(3, max(map(_longest_run, shown), default=0) + 1)
-    return "".join(f"{line}\n" for line in ("", f"{fence}{language}", *shown, fence))
-
-
-def _longest_run(text: str) -> int:
-    return max(map(len, re.findall("`+", text)), default=0)

@@ -14,7 +14,7 @@ from runtime.report import counts
 from runtime.report.buckets import headline, is_consequence
 from runtime.report.counts import count_pieces
 from runtime.report.reported_job import ReportedJob
-from runtime.report.text import path_text, printable, short_duration
+from runtime.report.text import path_text, printable, quantity, short_duration
 
 Piece = tuple[str, str]
 """A text and its style, as rich writes styles; an empty one means no style."""
@@ -44,7 +44,7 @@ def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None
     flaky = sum(result.is_flaky for result in results)
     if flaky:
         pieces.append((f", {flaky} of them flaky", "yellow"))
-    head = f"{len(results)} {'job' if len(results) == 1 else 'jobs'}: "
+    head = f"{quantity(len(results), 'job')}: "
     return ((head, ""), *pieces[1:], ("" if seconds is None else f", in {short_duration(seconds)}", ""))
 
 

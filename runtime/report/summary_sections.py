@@ -24,7 +24,7 @@ from runtime.report.pass_rates import WITH_VERDICT, PassRates, Rate, pass_rates
 from runtime.report.reported_job import ReportedJob
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line, counts_line, failure_line
-from runtime.report.text import columns_of, cut, path_text, printable
+from runtime.report.text import columns_of, cut, path_text, printable, quantity
 
 MAX_NAMES: Final = 6
 """Jobs that are named in a line. Arbitrary: ten times more would wrap over several lines."""
@@ -113,7 +113,7 @@ def _change_line(change: Change, view: View) -> Line:
 def _groups(title: str, groups: Sequence[Group], items: Sequence[Sequence[Line]]) -> Iterator[Section]:
     if groups:
         jobs = sum(len(group.members) for group in groups)
-        size = f"{jobs} {'job' if jobs == 1 else 'jobs'}"
+        size = quantity(jobs, "job")
         messages = f", {len(groups)} messages" if len(groups) > 1 else ""
         yield Section(((title, "bold"), (f" ({size}{messages})", "")), items, heads_first=True)
 

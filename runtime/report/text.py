@@ -61,6 +61,11 @@ def _shell_escape(char: str) -> str:
     return f"\\U{ord(char):08x}"
 
 
+def quantity(count: int, noun: str) -> str:
+    """Return a count of things as ``1 job`` or ``3 jobs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def short_size(size: int) -> str:
     """Return a number of bytes as ``512 B``, ``4.2 MB`` or ``130 GB``."""
     value, unit = float(size), "B"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.imports import Imported, Rule, parse_data_base, write_job_file
+from runtime.cli.imports import Imported, Target, parse_data_base, write_imported
 from runtime.cli.main import main
+from runtime.job import safe_id
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.expand import Expansion, expand
+from runtime.jobfile.expand import RESERVED, Expansion, expand
 from runtime.jobfile.regression import RecordedFiles, load_recorded
 from runtime.jobfile.variables import Variables
 from runtime.jobfile.writing import job_file_text
@@ -22,7 +23,10 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 HARD = st.one_of(TEXTS, st.sampled_from(["{seed}", "${seed}", "{var.x}", "{id}{odir}", '"', "\\", "\x7f\x1f"]))
 
 
-@given(st.dictionaries(TEXTS.filter(lambda name: name.strip(".")), st.lists(HARD, min_size=1), min_size=1, max_size=3))
+NAMES = TEXTS.filter(lambda name: name.strip(".") and safe_id(name) not in RESERVED)  # Hypothesis knows our constants
+
+
+@given(st.dictionaries(NAMES, st.lists(HARD, min_size=1), min_size=1, max_size=3))
 def test_a_job_file_says_what_it_was_made_of(commands: dict[str, list[str]]) -> None:
     text = job_file_text({name: {"cmd": ["prog", *words]} for name, words in commands.items()}, notes=["two\nlines"])
     recorded = RecordedFiles(texts={"/made/jobs.toml": text}, directory=Path("/made"))
@@ -57,7 +61,7 @@ def test_a_list_of_commands_does_what_the_shell_does(tmp_path: Path, monkeypatch
     again = call(tmp_path, "import", "list", "list", "-o", "jobs.toml")
     assert (again.code, again.err.splitlines()[-1]) == (
         2,
-        "job-runtime: -o jobs.toml: File exists; expected a new file",
+        "job-runtime: -o is jobs.toml, which exists; expected the name of a new file",
     )
 
 
@@ -121,8 +125,8 @@ def test_rules_of_make_s_data_base() -> None:
     )
     rules, odd = parse_data_base(text)
     assert rules == {
-        "a": Rule(("b", "c"), True, True), "d": Rule(("e",), True, False), "b": Rule((), False, False),
-        "v": Rule(("a",), True, False),
+        "a": Target(("b", "c"), True, True), "d": Target(("e",), True, False), "b": Target((), False, False),
+        "v": Target(("a",), True, False),
     }  # fmt: skip
     assert odd == ["d"]
 
@@ -135,7 +139,10 @@ def test_rules_of_make_s_data_base() -> None:
         (["list", "latin"], "latin: line 2 is not UTF-8; expected a command a line, in UTF-8"),
         (["list", "nul"], "nul: line 2 has a NUL character; expected a command a line, which has none"),
         (["list", "empty", "-o", "none/jobs.toml"], "empty has no jobs"),
-        (["list", "one", "-o", "none/jobs.toml"], "-o none/jobs.toml: No such file or directory; expected a new file"),
+        (
+            ["list", "one", "-o", "none/jobs.toml"],
+            "-o is none/jobs.toml: cannot be written: No such file or directory; expected",
+        ),
         (["make", "nothing"], "expected a makefile that make -n takes"),
         (["dvsim", "--", "x.hjson"], "dvsim is not installed beside "),
     ],
@@ -158,7 +165,7 @@ def test_what_cannot_be_imported_is_one_line(
 def test_what_no_job_file_can_say_is_told_without_the_place_in_a_file_that_is_not_written() -> None:
     jobs = {"a": {"cmd": "true", "seeds": -1}}
     with pytest.raises(InputError, match=r"^no job file can say what a list says: \[jobs\.a\]: seeds is -1; ") as info:
-        write_job_file(Imported(jobs=jobs, source="a list"), None)
+        write_imported(Imported(jobs=jobs, source="a list"), None)
     assert "jobs.toml" not in str(info.value)
 
 

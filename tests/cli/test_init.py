@@ -6,7 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runtime.cli.init import JOB_FILE, schema_text, write_job_file
+from runtime.cli.init import JOB_FILE, schema_text
+from runtime.cli.new_file import write_new_file
 from runtime.jobfile.errors import InputError
 from runtime.jobfile.read import parse_toml
 from tests.cli.conftest import Here
@@ -29,12 +30,12 @@ def test_a_file_that_exists_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("mine")
     with pytest.raises(InputError, match=r"FILE is .*a\.toml, which exists; expected the name of a new file"):
-        write_job_file(path)
+        write_new_file(path, JOB_FILE, "FILE")
     assert path.read_text() == "mine"
     with pytest.raises(InputError, match="cannot be written: No such file"):
-        write_job_file(tmp_path / "no" / "a.toml")
+        write_new_file(tmp_path / "no" / "a.toml", JOB_FILE, "FILE")
     with pytest.raises(InputError, match="cannot be written"):
-        write_job_file(Path("nul\0name"))
+        write_new_file(Path("nul\0name"), JOB_FILE, "FILE")
 
 
 def test_the_schema_is_printed(here: Here) -> None:

@@ -205,7 +205,7 @@ def test_a_value_of_the_command_line_that_no_job_has_is_an_error(
 
 def test_a_value_of_the_command_line_is_used_in_a_default_that_a_job_has() -> None:
     made = variables({"var.a": "{var.b}"}, {"b": "1"})
-    made.value("var.a", Place(""))
+    assert made.value("var.a", Place("")).text == "1"
     made.check_definitions()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.report.expectations import SLOW_FACTOR
-from runtime.report.jobs_in_flight import MAX_REASONS, OTHER_REASONS, RunningJobs, WaitingJobs, reasons_to_wait
+from runtime.report.jobs_in_flight import MAX_COUNTED_REASONS, OTHER_REASONS, RunningJobs, WaitingJobs, reasons_to_wait
 
 USUAL = {"a": 60.0, "b": 60.0, "c": 0.1}
 
@@ -63,9 +63,9 @@ def test_reasons_are_counted_the_most_first() -> None:
 
 def test_reasons_that_are_all_different_are_not_counted_apart() -> None:
     waiting = WaitingJobs()
-    for number in range(MAX_REASONS + 50):
+    for number in range(MAX_COUNTED_REASONS + 50):
         waiting.wait(str(number), 0.0, f"reason {number}")
     assert waiting.reasons(2)[0] == (OTHER_REASONS, 50)
-    for number in range(MAX_REASONS + 50):
+    for number in range(MAX_COUNTED_REASONS + 50):
         waiting.pop(str(number))
     assert waiting.reasons(2) == []

@@ -11,7 +11,8 @@ from markdown_it.token import Token
 
 from runtime.job import FailureKind, JobResult, JobSpec
 from runtime.journal import Record, Starting, replay
-from runtime.report.step_summary import block, span, step_summary_lines
+from runtime.report.markdown import block, span
+from runtime.report.step_summary import step_summary_lines
 from tests.journal.strategies import RECORDS
 from tests.report.results import result
 from tests.report.states import records

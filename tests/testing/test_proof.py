@@ -190,7 +190,7 @@ def test_a_report_that_cannot_be_written_is_one_line(
 def test_what_a_job_wrote_is_no_markup() -> None:
     finding = Finding(Part.MEANING, "a`b``c", "", Proven.BROKEN, "# no\n<b>\x1b[31m")
     text = report("x", [], [finding], 0.0)
-    assert "- ``` a`b``c ```\n" in text
+    assert "- ```a`b``c```\n" in text
     assert "      # no\\n<b>\\x1b[31m\n" in text
 
 

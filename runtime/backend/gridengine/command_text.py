@@ -165,13 +165,13 @@ def read_qstat(output: str, names: Collection[str] | None) -> QueueListing:
         return QueueListing([], 1)
     if root.tag != "job_info" or root.find("queue_info") is None or root.find("job_info") is None:
         return QueueListing([], 1)
-    wanted = None if names is None else frozenset(names)
+    names = None if names is None else frozenset(names)
     queues = {job: queue for queue in root.iter("Queue-List") for job in queue.iter("job_list")}
     rows: list[QueueRow] = []
     unparsed = 0
     for job in root.iter("job_list"):
         name = job.findtext("JB_name") or ""
-        if name and wanted is not None and name not in wanted:
+        if name and names is not None and name not in names:
             continue
         found = _rows(job, name, queues.get(job))
         if found is None:

@@ -102,8 +102,7 @@ class GridEngineSystem:
         request = array.request
         assert isinstance(request, tuple)
         done = await self._commands.run(qsub_arguments(array, request))
-        # Not started, so nothing was submitted. A command that was killed, or that said something, leaves a doubt.
-        if done.code is None and not done.timed_out and not done.output and done.missing:
+        if done.missing:  # it was not started, so nothing was submitted; one that was killed leaves a doubt
             return Unanswered(one_line(done.errors))
         return read_qsub(done.code, done.output, done.errors)
 

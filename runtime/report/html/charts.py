@@ -13,7 +13,7 @@ from runtime.report.html.jobs_table import OUTCOMES, JobsTable
 from runtime.report.html.moments import MAX_RESOURCES, Moment
 from runtime.report.html.plots import Plot
 from runtime.report.html.series import Bar, DurationBin, Load, bars, duration_bins, loads
-from runtime.report.text import printable, short_duration
+from runtime.report.text import printable, quantity, short_duration
 
 # Each has a contrast of at least 3 to the background of the light and of the dark scheme.
 COLOURS: Final[Mapping[str, str]] = MappingProxyType(
@@ -139,7 +139,7 @@ def _resources(moments: Sequence[Moment], names: Sequence[str], count: int) -> C
     return Chart(
         "resources",
         "Resources",
-        f"What jobs held of {count} {'resource' if count == 1 else 'resources'}.{others}",
+        f"What jobs held of {quantity(count, 'resource')}.{others}",
         ("at", *(printable(name) for name in names)),
         [(short_duration(each.at), *(each.held.get(name, 0.0) for name in names)) for each in moments],
         plot.as_json(),

@@ -68,7 +68,7 @@ def last_ends(state: RunState) -> LastEnds:
     ends = Ends(*(np.full(count, math.nan) for _ in range(6)))
     only_passed = np.zeros(count, bool)
     logs: list[tuple[str, str] | None] = [None] * count
-    for record, epoch, jobs, rows in state.last_ends():
+    for record, epoch, jobs, rows in state.last_rows():
         at = places[jobs]
         ends.epochs[at] = epoch
         ends.submitted[at] = floats(record.submitted)[rows]

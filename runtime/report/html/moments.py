@@ -8,9 +8,8 @@ from typing import Final
 import attrs
 
 from runtime.journal.replay import RunState
+from runtime.report.html.series import MAX_POINTS
 
-MAX_POINTS: Final = 240
-"""Points along the time. Arbitrary: a chart is some thousand pixels wide, and its table should be readable."""
 MAX_RESOURCES: Final = 7
 """Resources of the chart. Arbitrary: there are so many colours, and ten times more lines are not told apart."""
 _MAX_VALUE: Final = 1e18

@@ -9,7 +9,8 @@ import attrs
 from runtime.journal import Begin, Record, Sampled
 from runtime.report.html.charts import charts_of
 from runtime.report.html.jobs_table import JobsTable
-from runtime.report.html.moments import MAX_POINTS, MAX_RESOURCES, Moment, moments_of
+from runtime.report.html.moments import MAX_RESOURCES, Moment, moments_of
+from runtime.report.html.series import MAX_POINTS
 from tests.report.results import result
 from tests.report.states import records, state_of
 

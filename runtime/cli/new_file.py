@@ -1,0 +1,28 @@
+"""`write_new_file`: a file that a command writes for the user, who has none of that name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtime.jobfile.errors import InputError
+
+
+def write_new_file(path: Path, text: str, what: str) -> None:
+    """Write a text to a new file. Blocks.
+
+    Args:
+        path: of the file.
+        text: of the file.
+        what: the option or argument that names it, for messages.
+
+    Raises:
+        InputError: if there is something at the path already, or it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as exc:
+        raise InputError(f"{what} is {path}, which exists; expected the name of a new file") from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        raise InputError(f"{what} is {path}: cannot be written: {reason}; expected the name of a new file") from exc
