@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ from runtime.testing.history import History
 from runtime.testing.proof import Finding, Part, Proven, prove
 
 FEW = (a_start_is_reported, a_job_twice_in_a_call_is_an_error, a_refused_job_has_no_event)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Give the log back to the other tests of this process: the command shows it on a standard error that is closed."""
+    log = logging.getLogger("runtime")
+    before = (list(log.handlers), log.level, log.propagate)
+    yield
+    log.handlers[:], log.level, log.propagate = before
 
 
 @pytest.fixture(autouse=True)
