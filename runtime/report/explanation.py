@@ -14,7 +14,7 @@ import attrs
 from runtime.job import FailureKind, JobCompletionEvent
 from runtime.job.shorten import shorten
 from runtime.job.sizes import size_text
-from runtime.job.status import TERMINAL
+from runtime.job.status import KILLED, TERMINAL
 from runtime.journal.columns import microseconds
 from runtime.journal.records import Record
 from runtime.journal.replay import RunState
@@ -230,7 +230,8 @@ def _word(run: ExplainedRun, number: int) -> str:
     """Return the status of a job in a word."""
     status = run.state.statuses[number]
     if status in TERMINAL:
-        return status.name.lower()
+        event = run.state.result(number) if status is KILLED else None
+        return "never ran" if event is not None and event.never_ran else status.name.lower()
     is_running = run.state.is_running(number)
     if run.is_live:
         return "running" if is_running else "waiting"

@@ -151,6 +151,17 @@ def test_of_a_job_that_waits_it_is_told_for_what() -> None:
     assert "     12.0 s  for a slot; launching is paused by ctl of root\n" in explained(sink.records, "sim", now=20.0)
 
 
+def test_a_job_that_never_ran_is_called_that_as_in_the_summary() -> None:
+    kind, message = FailureKind.DEPENDENCY, "it needs 'a', which ended as FAILED"
+    unit = result("unit", kind, message, attempt=0, dependencies=["a"])
+    system = result("system", kind, message, attempt=0, dependencies=["unit"])
+    text = explained(records([result("a", FailureKind.EXIT_CODE), unit, system], RUN_DIR), "system")
+    assert text.startswith("system: never ran, in run\n")
+    assert "\n  never ran  unit\n" in text
+    killed = explained(records([result("slow", FailureKind.TIMEOUT)], RUN_DIR), "slow")
+    assert killed.startswith("slow: killed, in run\n")
+
+
 def test_of_a_run_that_died_no_end_is_made_up() -> None:
     sink, recorder = begun([JobSpec(name="a", cmd="x"), JobSpec(name="b", cmd="x", dependencies=["a"])])
     recorder.starting("local", ["a"], [1], 3.0)
