@@ -49,6 +49,7 @@ class Server:
                 listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, _SEND_BUFFER)
         await trio.serve_listeners(self.serve, list(listeners))
 
+    @trio.lowlevel.enable_ki_protection
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve one connection, and close it."""
         async with stream:

@@ -79,6 +79,10 @@ def test_real_processes_end_alike(facts: Facts, backend: str) -> None:
     }
 
 
+def test_links_are_made_outside_of_the_event_loop(facts: Facts) -> None:
+    assert facts["linked"] == {"changes": 2, "in the loop": False}
+
+
 def test_behind_the_adapter_results_are_equal_in_every_field(facts: Facts) -> None:
     assert facts["launchers"]["equal"] is True
 

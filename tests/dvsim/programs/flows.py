@@ -15,6 +15,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from dvsim.runtime.legacy import LegacyLauncherAdapter as TheirAdapter
 from dvsim.runtime.local import LocalRuntimeBackend
 from dvsim.runtime.registry import BackendType, backend_registry
 from dvsim.scheduler import runner
+from dvsim.scheduler.log_manager import LogManager
 from dvsim.scheduler.resources import UnknownResourcePolicy
 
 from runtime import FakeBackend, JobStatus, LocalBackend, run_jobs
@@ -209,6 +211,23 @@ def moved() -> dict[str, Any]:
     return {"equal": before == after, "statuses": {each.name: each.status.name for each in after}}
 
 
+def linked() -> dict[str, Any]:
+    """The links by status of a job: how many are made, and whether in the thread of the event loop."""
+    threads: list[threading.Thread] = []
+    link = LogManager.on_job_status_change
+
+    def noted(self: LogManager, job: TheirJobSpec, status: TheirStatus) -> None:
+        threads.append(threading.current_thread())
+        link(self, job, status)
+
+    LogManager.on_job_status_change = noted
+    try:
+        run(run_scheduler, [job("passes")], FakeRuntimeBackend())
+    finally:
+        LogManager.on_job_status_change = link
+    return {"changes": len(threads), "in the loop": threading.main_thread() in threads}
+
+
 def stopped() -> dict[str, Any]:
     """A SIGTERM in the middle: the flow goes on to its report."""
 
@@ -304,6 +323,7 @@ STORIES: dict[str, Callable[[], Any]] = {
     "local": lambda: real(LocalRuntimeBackend),
     "launchers": lambda: real(lambda: TheirAdapter(ShellLauncher, poll_interval=0.02)),
     "moved": moved,
+    "linked": linked,
     "stopped": stopped,
     "stopped_twice": stopped_twice,
     "hooks_that_raise": hooks_that_raise,
