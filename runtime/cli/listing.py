@@ -12,9 +12,8 @@ from runtime.cli.backend_options import backend_options
 from runtime.cli.prepare import Prepared
 from runtime.errors import RegistryError
 from runtime.job import JobSpec
-from runtime.job.shorten import shorten
 from runtime.report.summary import Line
-from runtime.report.text import printable
+from runtime.report.text import printable, printable_start
 
 _KINDS: Final = {"passed": "", "any-passed": "any of ", "ended": "the end of "}
 
@@ -80,7 +79,7 @@ def _lines_of(registry: BackendRegistry, name: str, default: str, *, verbose: bo
     # To make an adapter only reads the limits of its launcher class.
     described = factory if launcher_cls is None else factory()
     what = inspect.getdoc(factory if launcher_cls is None else launcher_cls) or ""
-    what = shorten(printable(what.partition("\n")[0]), 100)
+    what = printable_start(what.partition("\n")[0], 100)
     if launcher_cls is not None:
         what = f"{what}  (launcher {printable(launcher_cls.__qualname__)})".lstrip()
     yield ((printable(name), "bold"), (default, "green"), (f"  {what}" if what else "", ""))

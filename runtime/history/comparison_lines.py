@@ -9,10 +9,10 @@ from runtime.history.comparison import Change, Compared, Comparison
 from runtime.history.judgements import Flakiness, Judgement, Slowness
 from runtime.history.outcomes import FAILING, RunHead, Standing
 from runtime.history.tables import SpanOf
-from runtime.job.shorten import shorten, some_of
+from runtime.job.shorten import some_of
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import printable, quantity, short_duration
+from runtime.report.text import printable, printable_start, quantity, short_duration
 
 MAX_IDS: Final = 6
 """Ids that are named in a line. Arbitrary: ten times more would wrap over several lines."""
@@ -116,7 +116,7 @@ def _bucket_lines(
     whole: bool,
 ) -> Iterator[Line]:
     """Yield the lines of the failures of one bucket: its message, and since when it is there; then the jobs."""
-    message = shorten(printable(bucket), MAX_MESSAGE) if bucket else "no message"
+    message = printable_start(bucket, MAX_MESSAGE) if bucket else "no message"
     total = sum(jobs for _, jobs in members)
     span = None if bucket is None else span_of(comparison.run.suite, bucket)
     is_older = span is not None and span.first.order < comparison.run.order

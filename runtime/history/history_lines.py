@@ -15,10 +15,9 @@ from runtime.history.judgements import Entry, Judgement
 from runtime.history.outcomes import FAILING, Standing
 from runtime.history.overview import JobHistory
 from runtime.history.tables import SpanOf, buckets_of
-from runtime.job.shorten import shorten
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import printable, quantity, short_duration
+from runtime.report.text import printable, printable_start, quantity, short_duration
 
 _STYLES = {
     Standing.PASSED: "green",
@@ -81,7 +80,7 @@ def _overview_line(history: JobHistory, *, with_suite: bool) -> Line:
     told = next((entry for entry in reversed(history.entries) if entry.standing in FAILING), None)
     bucket = told.bucket if told is not None and history.judgement.failing else None
     of = f" of {printable(history.suite)}" if with_suite and history.suite else ""
-    message = f": {shorten(printable(bucket), MAX_MESSAGE)}" if bucket else ""
+    message = f": {printable_start(bucket, MAX_MESSAGE)}" if bucket else ""
     return (
         ("  ", ""),
         (printable(history.id), "bold"),
@@ -150,7 +149,7 @@ def _entry_line(entry: Entry) -> Line:
     if all(outcome.kept for outcome in entry.outcomes):
         notes.append("kept of another run")
     if entry.bucket:
-        notes.append(shorten(printable(entry.bucket), MAX_MESSAGE))
+        notes.append(printable_start(entry.bucket, MAX_MESSAGE))
     return (
         (f"  {printable(entry.run.name):22}  ", ""),
         (f"{what:14}  ", _STYLES[standing]),
@@ -164,4 +163,4 @@ def _bucket_line(bucket: str, runs: int, suite: str, span_of: SpanOf) -> Line:
     seen = ""
     if span is not None:
         seen = f"  first seen in {printable(span.first.name)}, last in {printable(span.last.name)}"
-    return ((f"  {runs:4} x ", "bold red"), (shorten(printable(bucket), MAX_MESSAGE), ""), (seen, "dim"))
+    return ((f"  {runs:4} x ", "bold red"), (printable_start(bucket, MAX_MESSAGE), ""), (seen, "dim"))

@@ -37,9 +37,9 @@ def excerpt(reason: JobStatusInfo | None) -> Sequence[ExcerptLine]:
             first, last = each
             numbers += range(first, min(last, first + len(reason.context)) + 1)
     if len(numbers) != len(reason.context):
-        return tuple(ExcerptLine(None, shorten(printable_line(text), MAX_LINE), 0) for text in reason.context)
+        return tuple(ExcerptLine(None, _beginning(text), 0) for text in reason.context)
     return tuple(
-        ExcerptLine(number, shorten(printable_line(text), MAX_LINE), int(number == failing))
+        ExcerptLine(number, _beginning(text), int(number == failing))
         for number, text in zip(numbers, reason.context, strict=True)
     )
 
@@ -49,3 +49,8 @@ def around_failure(lines: Sequence[ExcerptLine], most: int) -> Sequence[ExcerptL
     failing = next((index for index, line in enumerate(lines) if line.failing), len(lines))
     first = max(0, min(failing - most // 2, len(lines) - most))
     return lines[first : first + most]
+
+
+def _beginning(text: str) -> str:
+    """Return a line as `printable_line`, or its beginning. Of a line of megabytes nothing else is looked at."""
+    return shorten(printable_line(shorten(text, MAX_LINE)), MAX_LINE)

@@ -16,7 +16,7 @@ from runtime.report.groups import Group, Result
 from runtime.report.pass_rates import place_of
 from runtime.report.screen_fit import NO_SCREEN
 from runtime.report.summary import MAX_MESSAGE, Line
-from runtime.report.text import columns_of, cut, path_text, printable, short_duration
+from runtime.report.text import columns_of, cut, path_text, printable, printable_start, short_duration
 
 INDENT: Final = "       "
 """Before the lines of a group, so that the message stands out."""
@@ -62,7 +62,7 @@ def head_lines(group: Group, view: View) -> list[Line]:
     """Return how many failures there are of what message, and the shortest one."""
     count = f"{len(group.members):4} x {'new: ' if group.is_new else ''}"
     by = " (a rule of the job file)" if group.is_rule else ""
-    message = cut(shorten(printable(group.message), MAX_MESSAGE) or "no message", view.columns - len(count) - len(by))
+    message = cut(printable_start(group.message, MAX_MESSAGE) or "no message", view.columns - len(count) - len(by))
     return [((count, "bold red"), (message, "bold"), (by, "dim")), _job_line(group, view)]
 
 
@@ -83,7 +83,7 @@ def brief_line(group: Group, view: View, note: str = "") -> Line:
     """Return a line of a group: its size, its message and a note on it, and some of its jobs."""
     count = f"{len(group.members):4} x "
     ids = [printable(result.id) for result in group.members[: MAX_IDS + 1]]
-    text = shorten(printable(group.message), MAX_MESSAGE) or "no message"
+    text = printable_start(group.message, MAX_MESSAGE) or "no message"
     noted = f"{text} ({printable(shorten(note, MAX_MESSAGE))})" if note else text
     message = cut(noted, view.columns - len(count))
     names = ", ".join(ids[:MAX_IDS]) + (", …" if len(ids) > MAX_IDS else "")
@@ -102,7 +102,7 @@ def _headline(result: Result, message: str, view: View) -> Iterator[Line]:
     """Yield the message of one failure, if that of its group does not have all of it: numbers, names of nodes."""
     text = headline(result)
     if message not in text:
-        yield ((INDENT, ""), (cut(shorten(printable(text), MAX_MESSAGE), view.columns - len(INDENT)), "red"))
+        yield ((INDENT, ""), (cut(printable_start(text, MAX_MESSAGE), view.columns - len(INDENT)), "red"))
 
 
 def _context(result: Result, message: str, view: View) -> Iterator[Line]:

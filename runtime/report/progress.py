@@ -9,7 +9,6 @@ from typing import Final
 import attrs
 
 from runtime.job import FailureClass, JobResult, JobStatus
-from runtime.job.shorten import shorten
 from runtime.report.buckets import headline, is_consequence, is_of_backend
 from runtime.report.counts import count_pieces
 from runtime.report.expectations import Expectations
@@ -17,7 +16,7 @@ from runtime.report.jobs_in_flight import RunningJobs, WaitingJobs, reasons_to_w
 from runtime.report.reported_job import ReportedJob
 from runtime.report.seeds import split_seed
 from runtime.report.summary import MAX_MESSAGE, Line, Piece
-from runtime.report.text import printable, quantity, rough_duration, short_duration
+from runtime.report.text import printable, printable_start, quantity, rough_duration, short_duration
 from runtime.report.time_left import Estimate, TimeLeft
 from runtime.scheduler.statuses import StatusChange
 
@@ -245,7 +244,7 @@ def _is_of_design(result: JobResult[ReportedJob]) -> bool:
 def retry_line(change: StatusChange[ReportedJob]) -> Line:
     """Return the line of a job that is tried again: why, and when."""
     reason = None if change.event is None else change.event.reason
-    message = "" if reason is None else f"{shorten(printable(reason.message), MAX_MESSAGE)}; "
+    message = "" if reason is None else f"{printable_start(reason.message, MAX_MESSAGE)}; "
     return ("RETRY  ", "yellow"), (printable(change.id), "bold"), (f": {message}{change.note}", "")
 
 
@@ -285,7 +284,7 @@ def expected_line(snapshot: RunSnapshot) -> Line:
 
 def reasons_line(snapshot: RunSnapshot) -> Line:
     """Return why jobs wait, and how many for each reason; empty if none waits."""
-    pieces = [(f"{count} {shorten(printable(reason), REASON_WIDTH)}", "dim") for reason, count in snapshot.reasons]
+    pieces = [(f"{count} {printable_start(reason, REASON_WIDTH)}", "dim") for reason, count in snapshot.reasons]
     return _separated(pieces, "waiting: ")
 
 

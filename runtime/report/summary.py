@@ -9,12 +9,11 @@ from typing import Final
 
 from runtime.job import JobResult, JobStatus
 from runtime.job.counting import INFRASTRUCTURE, KNOWN, counted_as
-from runtime.job.shorten import shorten
 from runtime.report import counts
 from runtime.report.buckets import headline, is_consequence
 from runtime.report.counts import count_pieces
 from runtime.report.reported_job import ReportedJob
-from runtime.report.text import path_text, printable, quantity, short_duration
+from runtime.report.text import path_text, printable, printable_start, quantity, short_duration
 
 Piece = tuple[str, str]
 """A text and its style, as rich writes styles; an empty one means no style."""
@@ -50,7 +49,7 @@ def counts_line(results: Sequence[JobResult[ReportedJob]], seconds: float | None
 
 def failure_line(result: JobResult[ReportedJob], relative_to: Path, message: str | None = None) -> Line:
     """Return the line of one job that did not pass: its status, id, `message` (by default its headline) and log."""
-    message = shorten(printable(headline(result)), MAX_MESSAGE) if message is None else message
+    message = printable_start(headline(result), MAX_MESSAGE) if message is None else message
     if result.known is not None:
         message = f"{message} (known: {printable(result.known)})"
     word, style = _WORDS.get(counted_as(result), (result.status.name, STYLES[result.status]))

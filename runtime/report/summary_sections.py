@@ -24,7 +24,7 @@ from runtime.report.pass_rates import WITH_VERDICT, PassRates, Rate, pass_rates
 from runtime.report.reported_job import ReportedJob
 from runtime.report.screen_fit import Section
 from runtime.report.summary import MAX_MESSAGE, Line, counts_line, failure_line
-from runtime.report.text import columns_of, cut, path_text, printable, quantity
+from runtime.report.text import columns_of, cut, path_text, printable, printable_start, quantity
 
 MAX_NAMES: Final = 6
 """Jobs that are named in a line. Arbitrary: ten times more would wrap over several lines."""
@@ -146,7 +146,7 @@ def _flaky(results: Iterable[JobResult[ReportedJob]], view: View) -> Iterator[Se
     items: list[list[Line]] = []
     for result in found:
         last = result.earlier[-1]
-        message = "" if last.reason is None else shorten(printable(last.reason.message), MAX_MESSAGE)
+        message = "" if last.reason is None else printable_start(last.reason.message, MAX_MESSAGE)
         head = cut(f"  {printable(result.id)}", view.columns)
         what = f": passed on attempt {result.attempt}; on attempt {last.attempt}: {message}"
         lines: list[Line] = [((head, "bold"), (cut(what, view.columns - columns_of(head)), ""))]

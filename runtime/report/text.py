@@ -6,6 +6,8 @@ import shlex
 import unicodedata
 from pathlib import Path
 
+from runtime.job.shorten import shorten
+
 
 def printable(text: str) -> str:
     """Return `text` with every character escaped that a terminal would not show as itself.
@@ -16,6 +18,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def printable_start(text: str, most: int) -> str:
+    """Return `text` as `printable` text, or its beginning and an ellipsis, in at most `most` characters.
+
+    It looks at no more of it: a job can have written a journal whose messages are megabytes.
+    """
+    return shorten(printable(shorten(text, most)), most)
 
 
 def path_text(path: str | Path, relative_to: Path) -> str:

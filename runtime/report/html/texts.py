@@ -7,9 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from runtime.job.shorten import shorten
 from runtime.journal.json_text import JSON
-from runtime.report.text import printable
+from runtime.report.text import printable_start
 
 NONE: Final = 0
 """The index of a job that has no such text."""
@@ -88,4 +87,4 @@ def in_directory(name: str) -> str:
 
 def one_line(text: str, most: int) -> str:
     """Return a text as printable text of at most `most` characters."""
-    return shorten(printable(text), most)
+    return printable_start(text, most)
