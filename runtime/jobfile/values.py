@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, Literal, TypeGuard
 
 import attrs
@@ -117,10 +118,28 @@ def waves(value: object) -> tuple[str, ...]:
     """Return the options with which ``rerun`` runs a job so that it writes waves; none if the table is empty."""
     if not isinstance(value, dict) or not value.keys() <= {"with", "exports"}:
         raise ExpectedError('a table of with and exports, such as with = ["+waves"]')
-    added = texts(value.get("with", []))
-    options = ("--with", shlex.join(added)) if added else ()
-    variables = (f"{name}={text}" for name, text in exports(value.get("exports", {})).items())
-    return (*options, *(word for each in variables for word in ("--export", each)))
+    added, exported = value.get("with", []), value.get("exports", {})
+    with _inside("with", added):
+        words = texts(added)
+        if any("\0" in word for word in words):
+            raise ExpectedError("texts without NUL")
+    with _inside("exports", exported):
+        variables = exports(exported)
+        for name, text in variables.items():
+            if not name or "=" in name or "\0" in name + text:
+                raise ExpectedError("a name without = and NUL, and text without NUL", name, given=Secret(text))
+    options = ("--with", shlex.join(words)) if words else ()
+    return (*options, *(word for each in variables.items() for word in ("--export", "=".join(each))))
+
+
+@contextmanager
+def _inside(key: str, value: object) -> Iterator[None]:
+    """Add the key of a table to an `ExpectedError` about its value."""
+    try:
+        yield
+    except ExpectedError as exc:
+        given = value if exc.given is WHOLE_VALUE else exc.given
+        raise ExpectedError(str(exc), key, *exc.keys, given=given) from exc
 
 
 def command(value: object) -> str | tuple[str, ...]:

@@ -40,7 +40,14 @@ def test_waves_are_what_rerun_adds() -> None:
     wrong_ones: tuple[object, ...] = ("+waves", {"wiht": []})
     for bad in wrong_ones:
         assert 'expected a table of with and exports, such as with = ["+waves"]' in wrong({"waves": bad}, FileTable)
-    assert "expected a list of texts" in wrong({"waves": {"with": "+waves"}}, FileTable)
+    texts = 'waves.with is "+waves"; expected a list of texts, ["…"]'
+    assert wrong({"waves": {"with": "+waves"}}, FileTable) == texts
+    assert wrong({"waves": {"with": ["\0"]}}, FileTable).endswith("; expected texts without NUL")
+    for name, value in (("", "x"), ("A=B", "x"), ("A\0", "x"), ("A", "\0")):
+        message = wrong({"waves": {"exports": {name: value}}}, FileTable)
+        assert message.startswith("waves.exports."), message
+        assert message.endswith("; expected a name without = and NUL, and text without NUL")
+    assert wrong({"waves": {"exports": {"A": 1.5}}}, FileTable).startswith("waves.exports.A is ")
 
 
 def test_a_placeholder_in_a_key_without_them_is_named() -> None:
