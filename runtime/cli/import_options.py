@@ -29,15 +29,15 @@ def add_import(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     sources = parser.add_subparsers(dest="source", metavar="SOURCE", required=True)
     commands = sources.add_parser("list", help="from a file with a shell command a line, as GNU parallel takes it")
-    commands.add_argument("file", metavar="FILE", help="the file; - for standard input")
+    commands.add_argument("file", metavar="FILE", help="with the commands; - for standard input")
     make = sources.add_parser("make", help="from a makefile: a job for each target that has a recipe")
     make.add_argument(
         "targets",
         metavar="TARGET",
         nargs="*",
-        help="with all that they need (default: as of make); VARIABLE=VALUE is for all jobs",
+        help="with all that they need (default: that of the makefile); VARIABLE=VALUE is for all jobs",
     )
-    make.add_argument("-f", "--file", metavar="FILE", help="the makefile (default: as of make)")
+    make.add_argument("-f", "--file", metavar="FILE", help="the makefile (default: the one that make takes)")
     make.add_argument("-C", "--directory", metavar="DIR", default=".", help="where make runs (default: .)")
     dvsim = sources.add_parser(
         OF_DVSIM,
