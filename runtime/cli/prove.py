@@ -72,18 +72,17 @@ def prove_backend(options: argparse.Namespace, output: Output) -> int:
         if ended_by is not None:
             print_error(f"ended by {signal_name(ended_by)}, without a report; {left}")
             return exit_code(ended_by)
-        is_broken = any(finding.proven is Proven.BROKEN for finding in found)
         try:
             write_atomically(report_file, 0o666, [report(name, list(given), found, began).encode()])
         except OSError as exc:
             print_error(f"--report {options.report} cannot be written: {exc.strerror}")
             return EXIT_NOT_WRITTEN
-        output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
-        if is_broken:
-            output.write(f"{left}\n")
-            return output_exit_code(output) or EXIT_NOT_PASSED
-        shutil.rmtree(directory, ignore_errors=True)
-        return output_exit_code(output) or EXIT_PASSED
+    output.write(f"{_count(found)}; report: {path_text(options.report.absolute(), Path.cwd())}\n")
+    if any(finding.proven is Proven.BROKEN for finding in found):
+        output.write(f"{left}\n")
+        return output_exit_code(output) or EXIT_NOT_PASSED
+    shutil.rmtree(directory, ignore_errors=True)
+    return output_exit_code(output) or EXIT_PASSED
 
 
 async def _prove_until_signal(
