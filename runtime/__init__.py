@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         LegacyLauncherAdapter,
     )
     from runtime.backend.local import LocalBackend
+    from runtime.backend.lsf import LsfBackend
     from runtime.backend.slurm import SlurmBackend
     from runtime.job import (
         DEFAULT_KINDS,
@@ -87,6 +88,7 @@ else:
         " LegacyLauncherAdapter",
         "runtime.backend.gridengine": "GridEngineBackend",
         "runtime.backend.local": "LocalBackend",
+        "runtime.backend.lsf": "LsfBackend",
         "runtime.backend.slurm": "SlurmBackend",
         "runtime.job": "CustomKind DEFAULT_KINDS EventBatch FailureClass FailureKind JobCompletionEvent JobHandle"
         " JobPaths JobProgressEvent JobResult"
@@ -156,6 +158,7 @@ __all__ = (
     "LegacyLauncherAdapter",
     "LiveJob",
     "LocalBackend",
+    "LsfBackend",
     "Priority",
     "RegistryError",
     "ResourceError",

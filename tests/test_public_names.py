@@ -21,8 +21,8 @@ NAMES = (
     "CustomKind", "DEFAULT_KINDS", "Kind", "Kinds",
     "JobProgressEvent", "JobCompletionEvent", "JobUsage", "JobResult", "EventBatch", "JobPaths", "Retry", "RunIf",
     "RuntimeBackend", "LocalBackend", "LegacyLauncherAdapter", "SlurmBackend", "FakeBackend", "FakePolicy", "FakeRun",
-    "BackendOptions", "GridEngineBackend", "BackendState", "BackendStatistics", "CommonOptions", "Control", "Driver",
-    "LiveJob", "StopCause", "JobEnd",
+    "BackendOptions", "GridEngineBackend", "LsfBackend", "BackendState", "BackendStatistics", "CommonOptions",
+    "Control", "Driver", "LiveJob", "StopCause", "JobEnd",
     "Scheduler", "run_jobs", "Job", "Priority", "ResourceProvider", "SchedulerStatistics",
     "StatusChange", "StatusStream",
     "BackendRegistry", "backends",
@@ -73,7 +73,7 @@ import runtime
 print(runtime.backends, runtime.LocalBackend is runtime.backends.load("local"))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("<BackendRegistry fake, gridengine, local, slurm> True\n", "")
+    assert (done.stdout, done.stderr) == ("<BackendRegistry fake, gridengine, local, lsf, slurm> True\n", "")
 
 
 def test_the_errors_module_exports_all_errors_and_only_those() -> None:

@@ -26,6 +26,7 @@ from runtime import (
     JobUsage,
     LegacyLauncherAdapter,
     LocalBackend,
+    LsfBackend,
     RuntimeBackend,
     Scheduler,
     SchedulerStatistics,
@@ -139,6 +140,7 @@ MISSPELT: Mapping[str, Callable[[], object]] = {
     "FakeBackend": lambda: FakeBackend(max_paralellism=1),  # type: ignore[call-arg]  # misspelt
     "LocalBackend": lambda: LocalBackend(kill_time=1),  # type: ignore[call-arg]  # misspelt
     "GridEngineBackend": lambda: GridEngineBackend(partition="a"),  # type: ignore[call-arg]  # of Slurm
+    "LsfBackend": lambda: LsfBackend(partition="a"),  # type: ignore[call-arg]  # of Slurm
     "SlurmBackend": lambda: SlurmBackend(partitions="a"),  # type: ignore[call-arg]  # misspelt
     "SlurmBackend's common options": lambda: SlurmBackend(drain_time=1),  # type: ignore[call-arg]  # misspelt
     "LegacyLauncherAdapter": lambda: LegacyLauncherAdapter(OwnLauncher, patience=1),  # type: ignore[call-arg]  # old name

@@ -31,6 +31,7 @@ BUILT_IN: Final = {
     "local": "runtime.backend.local:LocalBackend",
     "fake": "runtime.backend.fake:FakeBackend",
     "gridengine": "runtime.backend.gridengine:GridEngineBackend",
+    "lsf": "runtime.backend.lsf:LsfBackend",
     "slurm": "runtime.backend.slurm:SlurmBackend",
 }
 

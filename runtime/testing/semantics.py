@@ -73,6 +73,7 @@ OF_SHELLS: Final = {
     "_jr_status": "0",
     "SLURM_ARRAY_TASK_ID": "999",
     "SGE_TASK_ID": "999",
+    "LSB_JOBINDEX": "999",
     "with-dash": "x",
     "1": "x",
     "é": "é",

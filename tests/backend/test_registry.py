@@ -64,12 +64,13 @@ def test_the_built_in_ones_are_made_by_name(registry: BackendRegistry) -> None:
     assert isinstance(local, LocalBackend)
     assert local.max_parallelism == 3
     assert {"fake", "local"} <= set(registry.names())
-    assert "fake, gridengine, local" in repr(registry)
+    assert "fake, gridengine, local, lsf" in repr(registry)
 
 
 def test_an_unknown_name_lists_what_there_is_and_suggests(registry: BackendRegistry) -> None:
     with pytest.raises(
-        RegistryError, match=r"there is no backend 'locl'; did you mean 'local'\? There are: fake, gridengine, local"
+        RegistryError,
+        match=r"there is no backend 'locl'; did you mean 'local'\? There are: fake, gridengine, local, lsf",
     ):
         registry.create("locl")
     with pytest.raises(
@@ -83,7 +84,8 @@ def test_a_name_is_registered_once(registry: BackendRegistry) -> None:
     assert isinstance(registry.create("mine"), FakeBackend)
     for again in ("mine", "local"):
         with pytest.raises(
-            RegistryError, match=f"backend '{again}' is registered already; there are: fake, gridengine, local, mine"
+            RegistryError,
+            match=f"backend '{again}' is registered already; there are: fake, gridengine, local, lsf, mine",
         ):
             registry.register(again, FakeBackend)
     with pytest.raises(RegistryError, match="registered already"):

@@ -12,6 +12,7 @@ import trio
 
 from runtime.backend.gridengine import GridEngineBackend
 from runtime.backend.local import LocalBackend
+from runtime.backend.lsf import LsfBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.errors import BackendBrokenError
 from runtime.job import EventBatch, FailureKind, JobStatus
@@ -36,8 +37,8 @@ async def test_contained_jobs_do_not_notice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "backend",
-    [LocalBackend(containment="group"), SlurmBackend(), GridEngineBackend()],
-    ids=["group", "slurm", "gridengine"],
+    [LocalBackend(containment="group"), SlurmBackend(), GridEngineBackend(), LsfBackend()],
+    ids=["group", "slurm", "gridengine", "lsf"],
 )
 async def test_a_backend_that_has_to_know_how_its_children_end_is_not_opened(
     backend: LocalBackend | SlurmBackend,

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 TABLES, _, NOT_BUILT = PAGE.partition("\n## Not built yet\n")
 
-CATALOGUE = {"A": 17, "L": 26, "S": 20, "G": 8, "D": 15, "J": 20, "R": 12, "I": 15}
+CATALOGUE = {"A": 17, "L": 26, "S": 20, "G": 8, "F": 6, "D": 15, "J": 20, "R": 12, "I": 15}
 """The number of faults of each kind; `I` are the invariants."""
 
 REFERENCE = re.compile(r"`((?:tests|runtime)/[^`:]+\.py)::([^`]+)`")
@@ -45,7 +45,7 @@ def names_in(path: str) -> set[str]:
 
 def faults_in(text: str) -> Iterator[str]:
     """Yield the faults that `text` names, with ranges expanded."""
-    for kind, first, last in re.findall(r"\b([ALSGDJRI])([1-9]\d?)(?:–\1([1-9]\d?))?\b", text):
+    for kind, first, last in re.findall(r"\b([ALSGFDJRI])([1-9]\d?)(?:–\1([1-9]\d?))?\b", text):
         for number in range(int(first), int(last or first) + 1):
             yield f"{kind}{number}"
 

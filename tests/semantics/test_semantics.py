@@ -14,12 +14,14 @@ from runtime.backend.gridengine import GridEngineBackend
 from runtime.backend.job_paths import job_paths
 from runtime.backend.legacy.adapter import LegacyLauncherAdapter
 from runtime.backend.local import LocalBackend
+from runtime.backend.lsf import LsfBackend
 from runtime.backend.slurm import SlurmBackend
 from runtime.job import JobResult, JobSpec
 from runtime.scheduler.run import run_jobs
 from runtime.testing.semantics import Outcome, Row, judge, judge_message, lay_out, rows
 from tests.gridengine import cluster as gridengine_cluster
 from tests.gridengine.fakes import FakeGridEngine
+from tests.lsf.fakes import FakeLsf
 from tests.semantics.process_launcher import ProcessLauncher
 from tests.slurm.cluster import Cluster
 from tests.slurm.fakes import FakeSlurm
@@ -107,6 +109,14 @@ async def test_on_the_fake_grid_engine(table: Sequence[Row], tmp_path: Path, mon
         use_fake(cluster, monkeypatch)
         backend = GridEngineBackend(run_dir, poll_interval=0.1, visibility_timeout=20)
         await assert_same_semantics(backend, table, run_dir)
+
+
+@pytest.mark.slow
+async def test_on_the_fake_lsf(table: Sequence[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = tmp_path / "run"
+    with FakeLsf(Settings(kill_wait=0.2, cpus=64)) as cluster:
+        use_fake(cluster, monkeypatch)
+        await assert_same_semantics(LsfBackend(run_dir, poll_interval=0.1, visibility_timeout=20), table, run_dir)
 
 
 @pytest.mark.slurm

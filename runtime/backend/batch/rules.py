@@ -9,7 +9,7 @@ with one field `extra`, a tuple of words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -67,6 +67,43 @@ def check_names(given: object, what: str, names: str) -> dict[str, str]:
     ):
         raise ValueError(f"{what} is {given!r}; expected a mapping of resources to names of {names}, all text")
     return dict(given)
+
+
+def check_words(given: object, where: str, ours: Collection[str], expected: str) -> tuple[str, ...]:
+    """Return the further words for a command that submits, whose options are words of their own; `None` is for none.
+
+    Args:
+        given: the words.
+        where: how messages begin.
+        ours: options that they must not have.
+        expected: what a message says of them.
+
+    Raises:
+        ValueError: if they are no list of words that begins with an option, or have one of `ours`.
+    """
+    words = given or ()
+    if isinstance(words, str) or not isinstance(words, Sequence) or not _are_words(words):
+        raise ValueError(f"{where}extra is {words!r}; expected {expected}")
+    for word in words:
+        if word in ours:
+            raise ValueError(f"{where}extra has {word!r}; expected only options that the backend does not set itself")
+    return tuple(words)
+
+
+def _are_words(words: Sequence[object]) -> bool:
+    good = all(isinstance(word, str) and word and "\0" not in word for word in words)
+    return good and (not words or str(words[0]).startswith("-"))
+
+
+def check_amount(name: str, amount: int | None, system: str) -> int:
+    """Return how much of a resource to request from a system that has no word for all of it; of ``cpus`` at least 1.
+
+    Raises:
+        ValueError: if it is all.
+    """
+    if amount is None:
+        raise ValueError(f"it requests all of {name!r}; expected a number, as {system} has no word for all")
+    return max(1, amount) if name == "cpus" else amount
 
 
 def override(options: Opts, other: Opts) -> Opts:

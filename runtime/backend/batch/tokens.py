@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
-_PREFIX: Final = "jr"
+PREFIX: Final = "jr"
+"""How the name of each of our arrays begins, before a dash."""
 _RUN_DIGITS: Final = 16
 _ARRAY_DIGITS: Final = 16
 _JOB_DIGITS: Final = 24
@@ -27,7 +28,7 @@ def job_token(run_token: str, job_id: str, attempt: int) -> str:
 
 def run_prefix(run_token: str) -> str:
     """Return the prefix of the names of all arrays of a run."""
-    return f"{_PREFIX}-{_digest((run_token,), _RUN_DIGITS)}-"
+    return f"{PREFIX}-{_digest((run_token,), _RUN_DIGITS)}-"
 
 
 def array_name(run_token: str, tokens: Iterable[str]) -> str:

@@ -25,8 +25,8 @@ from runtime.backend.batch.system import (
     Targets,
     Unanswered,
 )
+from runtime.backend.batch.texts import has_any, is_number, join_lines
 from runtime.backend.gridengine.states import RESCHEDULED, ended_state, note_of, state_of
-from runtime.job.shorten import shorten
 
 PROLOGUE: Final = """\
 _jr_index=$((SGE_TASK_ID - 1))
@@ -124,12 +124,12 @@ def read_qsub(code: int | None, output: str, errors: str) -> SubmitAnswer:
         return Accepted(found[1]) if found else Doubtful(f"qsub printed {one_line(output)!r}; expected an id")
     if code is None:
         return Doubtful(why)
-    if _has_any(errors, _UNREACHABLE) or is_not_configured(errors) or _has_any(errors, _NOT_SENT):
+    if has_any(errors, _UNREACHABLE) or is_not_configured(errors) or has_any(errors, _NOT_SENT):
         return Unanswered(why)
     # Before what follows: an answer that was lost may have been an acceptance, whatever else the message says.
-    if _has_any(errors, _ANSWER_LOST):
+    if has_any(errors, _ANSWER_LOST):
         return Doubtful(why)
-    if code == _TRY_AGAIN or _has_any(errors, _FULL):
+    if code == _TRY_AGAIN or has_any(errors, _FULL):
         return QueueFull(why)
     # With a warning it says so, and that the array "has been submitted", in one message.
     return Refused(why) if errors.strip() and "has been submitted" not in errors else Doubtful(why)
@@ -137,7 +137,7 @@ def read_qsub(code: int | None, output: str, errors: str) -> SubmitAnswer:
 
 def is_not_configured(errors: str) -> bool:
     """Whether a command reports that this machine belongs to no cluster."""
-    return _has_any(errors, _UNCONFIGURED) and not _has_any(errors, _UNREACHABLE)
+    return has_any(errors, _UNCONFIGURED) and not has_any(errors, _UNREACHABLE)
 
 
 # ---------------------------------------------------------------------- the queue
@@ -232,9 +232,9 @@ def read_change(code: int | None, output: str, errors: str) -> Unanswered | None
     """Return `None` if a qdel or qalter that ended in this way was accepted. Only the queue tells what has ended."""
     # Both report on their standard output; and exit with an error if a job has ended already, which is no failure.
     said = [line for line in (output + "\n" + errors).splitlines() if line.strip()]
-    if code is not None and (code == 0 or said) and all(_has_any(line, _KNOWN) for line in said):
+    if code is not None and (code == 0 or said) and all(has_any(line, _KNOWN) for line in said):
         return None
-    why = one_line("\n".join(line for line in said if not _has_any(line, _KNOWN)))
+    why = one_line("\n".join(line for line in said if not has_any(line, _KNOWN)))
     return Unanswered(why or f"it ended with {'a signal' if code is None else f'code {code}'}")
 
 
@@ -268,7 +268,7 @@ def _account_row(fields: Mapping[str, str]) -> QueueRow | None:
     name, array, task = (fields.get(key, "") for key in ("jobname", "jobnumber", "taskid"))
     failed = fields.get("failed", "").partition(" ")[0]
     status = fields.get("exit_status", "").partition(" ")[0]
-    if not (name and all(map(_is_number, (array, task, failed, status)))):
+    if not (name and all(map(is_number, (array, task, failed, status)))):
         return None
     word = f"failed {fields['failed']}" if int(failed) else f"exit_status {status}"
     code = None if int(failed) else int(status)
@@ -289,7 +289,7 @@ def read_config(output: str, help_text: str) -> Limits:
     # A long value goes on in the next line.
     settings = dict(_FIELD.findall(re.sub(r"\\\n\s*", "", output)))
     most = settings.get("max_aj_tasks", "")
-    if not _is_number(most):
+    if not is_number(most):
         raise ValueError(f"qconf -sconf printed {one_line(output)!r}; expected max_aj_tasks")
     version = help_text.partition("\n")[0].strip()
     accounting = "accounting=true" in settings.get("reporting_params", "")
@@ -302,7 +302,7 @@ def read_config(output: str, help_text: str) -> Limits:
 def one_line(text: str) -> str:
     """Return a command's messages as one line, without repetitions and what each has."""
     lines = [re.sub(r"^((Unable to run job|error|denied): )+", "", line.strip()) for line in text.splitlines()]
-    return shorten("; ".join(dict.fromkeys(line for line in lines if line and line != "Exiting.")), 500)
+    return join_lines(line for line in lines if line != "Exiting.")
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -322,12 +322,3 @@ _OF_A_JOB: Final = frozenset(
     )
 )
 """Variables that Grid Engine sets for each job."""
-
-
-def _has_any(text: str, phrases: Sequence[str]) -> bool:
-    lowered = text.lower()
-    return any(phrase.lower() in lowered for phrase in phrases)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()

@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from runtime.backend.batch.rules import Rule, check_texts, options_of, time_limit
+from runtime.backend.batch.rules import Rule, check_amount, check_texts, check_words, options_of, time_limit
 from runtime.job import JobSpec, SoftStop, check_soft_stop
 
+_SYSTEM: Final = "Grid Engine"
 _TEXTS: Final = ("queue", "project", "parallel_environment", "time")
 OPTIONS: Final = (*_TEXTS, "rerun", "extra")
 """Options for all jobs, or for the jobs of a rule."""
@@ -21,6 +22,8 @@ _OURS: Final = (
     *("-r", "-shell", "-sync", "-t", "-tc", "-terse", "-v", "-verify", "-wd"),
 )
 """Options of qsub that `extra` must not have: the backend sets them, or would not work with them."""
+
+_EXPECTED: Final = "a list of words for qsub, which begins with an option: ['-l', 'arch=lx-amd64', '-p', '-100']"
 
 
 @attrs.frozen
@@ -51,20 +54,7 @@ class Options:
             ValueError: if a value is not of the expected kind, or `extra` has an option that the backend sets.
         """
         check_texts(given, _TEXTS, "rerun", where)
-        extra = given.get("extra") or ()
-        if isinstance(extra, str) or not isinstance(extra, Sequence) or not _are_options(extra):
-            expected = "a list of words for qsub, which begins with an option: ['-l', 'arch=lx-amd64', '-p', '-100']"
-            raise ValueError(f"{where}extra is {extra!r}; expected {expected}")
-        for word in extra:
-            if word in _OURS:
-                msg = f"{where}extra has {word!r}; expected only options that the backend does not set itself"
-                raise ValueError(msg)
-        return cls(**{**given, "extra": tuple(extra)})
-
-
-def _are_options(words: Sequence[object]) -> bool:
-    good = all(isinstance(word, str) and word and "\0" not in word for word in words)
-    return good and (not words or str(words[0]).startswith("-"))
+        return cls(**{**given, "extra": check_words(given.get("extra"), where, _OURS, _EXPECTED)})
 
 
 @attrs.frozen
@@ -100,7 +90,7 @@ class Requests:
         resources = spec.resources or {}
         slots = 1
         if options.parallel_environment is not None:
-            slots = self._amount("cpus", resources.get("cpus", 1))
+            slots = check_amount("cpus", resources.get("cpus", 1), _SYSTEM)
             if slots > 1:
                 words += ["-pe", options.parallel_environment, str(slots)]
         for complex_value in self._complexes(spec, options, resources, slots):
@@ -113,17 +103,11 @@ class Requests:
         if limit is not None:
             found.append(f"h_rt={limit}")
         for name, given in resources.items():
-            if name in self.complexes and (amount := self._amount(name, given)):
+            if name in self.complexes and (amount := check_amount(name, given, _SYSTEM)):
                 # A complex is counted for each slot. Of memory that is meant; a licence is to be one that counts jobs.
                 value = f"{math.ceil(amount / slots)}M" if name == "memory_mb" else str(amount)
                 found.append(f"{self.complexes[name]}={value}")
         return sorted(found)  # so that the order of a job's resources does not split an array
-
-    @staticmethod
-    def _amount(name: str, amount: int | None) -> int:
-        if amount is None:
-            raise ValueError(f"it requests all of {name!r}; expected a number, as Grid Engine has no word for all")
-        return max(1, amount) if name == "cpus" else amount
 
 
 def check_stop(stop: SoftStop | Literal[False] | None, what: str) -> None:

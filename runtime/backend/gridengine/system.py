@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
+from runtime.backend.batch.by_commands import check_sigchld, run_each, words_of
 from runtime.backend.batch.system import Array, Limits, QueueListing, QueueRow, SubmitAnswer, Targets, Unanswered
 from runtime.backend.gridengine import command_text
 from runtime.backend.gridengine.command_text import (
@@ -28,7 +29,7 @@ from runtime.backend.gridengine.command_text import (
 from runtime.backend.gridengine.requests import Requests
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
-from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, outliving_environment
+from runtime.process import outliving_environment
 from runtime.process.commands import Commands
 
 PROGRAMS: Final = ("qsub", "qstat", "qdel", "qalter", "qconf")
@@ -59,8 +60,7 @@ class GridEngineSystem:
         Raises:
             BackendBrokenError: if SIGCHLD is ignored.
         """
-        if ignores_sigchld():  # the exit codes of the commands could not be read
-            raise BackendBrokenError(f"the backend for Grid Engine cannot be opened: {SIGCHLD_IGNORED}")
+        check_sigchld(self.name)
         environment = clean_environment(outliving_environment())
         # Their messages are translated where there are translations.
         self._commands = Commands({**environment, "LC_ALL": "C"}, self._timeout)
@@ -120,19 +120,11 @@ class GridEngineSystem:
 
     async def exclude(self, arrays: Mapping[str, Hashable], nodes: Sequence[str]) -> Unanswered | None:
         """Exclude nodes for elements that wait, with qalter, in few commands."""
-        requests: dict[str, Sequence[str]] = {}
-        for array, request in arrays.items():
-            assert isinstance(request, tuple)
-            requests[array] = request
-        return await self._change(exclude_arguments(requests, nodes))
+        return await self._change(exclude_arguments(words_of(arrays), nodes))
 
     async def _change(self, commands: Iterable[list[str]]) -> Unanswered | None:
-        for argv in commands:
-            done = await self._commands.run(argv)
-            answer = read_change(done.code, done.output, done.errors)
-            if answer is not None:
-                return answer
-        return None
+        read = lambda done: read_change(done.code, done.output, done.errors)  # noqa: E731 - for the next line
+        return await run_each(self._commands, commands, read)
 
     async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         """List arrays with qacct, which takes one at a time."""

@@ -25,8 +25,8 @@ from runtime.backend.batch.system import (
     Targets,
     Unanswered,
 )
+from runtime.backend.batch.texts import has_any, is_number, join_lines
 from runtime.backend.slurm.states import state_of
-from runtime.job.shorten import shorten
 
 PROLOGUE: Final = """\
 _jr_index=$SLURM_ARRAY_TASK_ID
@@ -145,7 +145,7 @@ def exclude_arguments(arrays: Mapping[str, Sequence[str]], nodes: Sequence[str])
 def read_update(code: int | None, errors: str) -> Unanswered | None:
     """Return `None` if an update that ended in this way was accepted, for all elements that wait."""
     # It exits with an error if some element has begun, and then names those as well that it has changed.
-    complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _NOT_WAITING)]
+    complaints = [line for line in errors.splitlines() if line.strip() and not has_any(line, _NOT_WAITING)]
     if code == 0 or (code is not None and not complaints and errors.strip()):
         return None
     return Unanswered(one_line(errors) or f"scontrol ended with {'a signal' if code is None else f'code {code}'}")
@@ -159,12 +159,12 @@ def read_sbatch(code: int | None, output: str, errors: str) -> SubmitAnswer:
         return Accepted(found[1]) if found else Doubtful(f"sbatch printed {one_line(output)!r}; expected a job id")
     if code is None:
         return Doubtful(why, busy=_RETRYING in errors)
-    if _has_any(errors, _UNREACHABLE) or _has_any(errors, _UNAVAILABLE) or is_not_configured(errors):
+    if has_any(errors, _UNREACHABLE) or has_any(errors, _UNAVAILABLE) or is_not_configured(errors):
         return Unanswered(why)
     # Before _FULL: an answer that was lost may have been an acceptance, whatever else the message says.
-    if _has_any(errors, _ANSWER_LOST):
+    if has_any(errors, _ANSWER_LOST):
         return Doubtful(why)
-    if _has_any(errors, _FULL):
+    if has_any(errors, _FULL):
         return QueueFull(why)
     return Refused(why) if errors.strip() else Doubtful(why)
 
@@ -174,7 +174,7 @@ def is_not_configured(errors: str) -> bool:
 
     False if the configuration comes from the controller, and that is not reached: it may come back.
     """
-    return _has_any(errors, _UNCONFIGURED) and not _has_any(errors, _UNREACHABLE)
+    return has_any(errors, _UNCONFIGURED) and not has_any(errors, _UNREACHABLE)
 
 
 # ---------------------------------------------------------------------- the queue
@@ -209,7 +209,7 @@ def _queue_row(line: str) -> QueueRow | None:
     if len(fields) != len(_QUEUE_FIELDS) + 1 or fields[-1].strip():
         return None
     array, index, name, word, code, restarts, nodes, reason = (field.strip() for field in fields[:-1])
-    if not (_is_number(array) and (index == "N/A" or _is_number(index)) and _is_number(restarts) and word):
+    if not (is_number(array) and (index == "N/A" or is_number(index)) and is_number(restarts) and word):
         return None
     state = state_of(word, reason)
     reason = "" if reason == "None" else reason
@@ -245,7 +245,7 @@ def scancel_arguments(targets: Targets, signal: int | None) -> Iterator[list[str
 def read_scancel(code: int | None, errors: str) -> Unanswered | None:
     """Return `None` if an scancel that ended in this way was accepted. Only the queue tells whether jobs have ended."""
     # That a job has ended already is no failure, although scancel exits with an error for it.
-    complaints = [line for line in errors.splitlines() if line.strip() and not _has_any(line, _ALREADY_ENDED)]
+    complaints = [line for line in errors.splitlines() if line.strip() and not has_any(line, _ALREADY_ENDED)]
     if code == 0 or (code is not None and not complaints and errors.strip()):
         return None
     return Unanswered(one_line(errors) or f"scancel ended with {'a signal' if code is None else f'code {code}'}")
@@ -300,13 +300,13 @@ def read_config(output: str) -> Limits:
     """
     settings = dict(_SETTING.findall(output))
     size = settings.get("MaxArraySize", "")
-    if not _is_number(size) or "SLURM_VERSION" not in settings:
+    if not is_number(size) or "SLURM_VERSION" not in settings:
         raise ValueError(f"scontrol show config printed {one_line(output)!r}; expected SLURM_VERSION and MaxArraySize")
     storage = settings.get("AccountingStorageType", "(null)")
     most = int(size) or 1  # 0 disables arrays; an array of one element works all the same
     # An array larger than MaxJobCount would be refused however empty the queue is.
     jobs = settings.get("MaxJobCount", "")
-    if _is_number(jobs) and int(jobs):
+    if is_number(jobs) and int(jobs):
         most = min(most, int(jobs))
     return Limits(settings["SLURM_VERSION"], most, "none" not in storage and "null" not in storage)
 
@@ -319,7 +319,7 @@ def one_line(text: str) -> str:
     lines = [
         re.sub(r"^(sbatch|squeue|scancel|sacct|scontrol|slurm_\w+): (error: )?", "", line) for line in text.splitlines()
     ]
-    return shorten("; ".join(dict.fromkeys(line.strip() for line in lines if line.strip())), 500)
+    return join_lines(lines)
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -334,19 +334,10 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 _KEPT: Final = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
 
 
-def _has_any(text: str, phrases: Sequence[str]) -> bool:
-    lowered = text.lower()
-    return any(phrase.lower() in lowered for phrase in phrases)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
 def _exit_code(text: str) -> int | None:
     """Return the exit code in a wait status, or in ``code:signal``; `None` if the process did not exit."""
     code, colon, signal = text.partition(":")
     if colon:
-        return int(code) if _is_number(code) and signal == "0" else None
-    status = int(text) if _is_number(text) else 1  # what is not a number counts as killed: no exit code
+        return int(code) if is_number(code) and signal == "0" else None
+    status = int(text) if is_number(text) else 1  # what is not a number counts as killed: no exit code
     return status >> 8 if not status & 0x7F else None

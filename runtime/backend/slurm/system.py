@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from runtime.backend.batch.by_commands import check_sigchld, run_each, words_of
 from runtime.backend.batch.rules import override
 from runtime.backend.batch.system import Array, Limits, QueueListing, SubmitAnswer, Targets, Unanswered
 from runtime.backend.batch.wrapper import without_shell_variables
@@ -31,7 +32,7 @@ from runtime.backend.slurm.command_text import (
 from runtime.backend.slurm.requests import VARIABLES, Options, Requests
 from runtime.errors import BackendBrokenError
 from runtime.job import JobSpec
-from runtime.process import SIGCHLD_IGNORED, ignores_sigchld, outliving_environment
+from runtime.process import outliving_environment
 from runtime.process.commands import Commands
 
 PROGRAMS: Final = ("sbatch", "squeue", "scancel", "scontrol")
@@ -63,8 +64,7 @@ class SlurmSystem:
         Raises:
             BackendBrokenError: if SIGCHLD is ignored.
         """
-        if ignores_sigchld():  # the exit codes of Slurm's commands could not be read
-            raise BackendBrokenError(f"the backend for Slurm cannot be opened: {SIGCHLD_IGNORED}")
+        check_sigchld(self.name)
         found = {option: os.environ.get(variable) or None for variable, option in VARIABLES.items()}
         defaults = Options.checked(found, "SlurmBackend: from the environment: ")
         self._requests = attrs.evolve(self._given, options=override(defaults, self._given.options))
@@ -119,25 +119,13 @@ class SlurmSystem:
 
     async def cancel(self, targets: Targets, signal: int | None) -> Unanswered | None:
         """Cancel with scancel, in few commands."""
-        for argv in scancel_arguments(targets, signal):
-            done = await self._commands.run(argv)
-            answer = read_scancel(done.code, done.errors)
-            if answer is not None:
-                return answer
-        return None
+        every = scancel_arguments(targets, signal)
+        return await run_each(self._commands, every, lambda done: read_scancel(done.code, done.errors))
 
     async def exclude(self, arrays: Mapping[str, Hashable], nodes: Sequence[str]) -> Unanswered | None:
         """Exclude nodes for elements that wait, with scontrol, in few commands."""
-        requests: dict[str, Sequence[str]] = {}
-        for array, request in arrays.items():
-            assert isinstance(request, tuple)
-            requests[array] = request
-        for argv in exclude_arguments(requests, nodes):
-            done = await self._commands.run(argv)
-            answer = read_update(done.code, done.errors)
-            if answer is not None:
-                return answer
-        return None
+        every = exclude_arguments(words_of(arrays), nodes)
+        return await run_each(self._commands, every, lambda done: read_update(done.code, done.errors))
 
     async def account(self, arrays: Collection[str]) -> QueueListing | Unanswered:
         """List arrays with one sacct."""

@@ -38,7 +38,7 @@ def parse(program: str, table: Mapping[str, int], arguments: Sequence[str]) -> t
         item = left.pop(0)
         if not item.startswith("-"):
             words.append(item)
-            if program == "qsub":
+            if program in ("qsub", "bsub"):
                 return options, words + left
             continue
         if item not in table:

@@ -49,7 +49,9 @@ class Settings:
     min_job_age: float = 300
     kill_wait: float = 2
     patient: bool = True
-    """Whether a job that is cancelled gets SIGTERM first, and SIGKILL `kill_wait` seconds later."""
+    """Whether a job that is cancelled gets other signals first, and SIGKILL `kill_wait` seconds later."""
+    first_signals: tuple[int, ...] = (signal.SIGCONT, signal.SIGTERM)
+    """These."""
     special_codes: bool = False
     """Whether a job that exits with 99 is requeued, and one with 100 held: as on Grid Engine."""
     requeue_delay: float = 0.1
@@ -154,7 +156,8 @@ class Controller:
             self.unreported.append((job, status))
             return
         code = status >> 8
-        if job.state == RUNNING and self.settings.special_codes and code in (99, 100):
+        special = job.request.requeue_codes | ({99, 100} if self.settings.special_codes else set())
+        if job.state == RUNNING and not status & 0x7F and code in special:
             job.state, job.restarts, job.process, job.node = PENDING, job.restarts + 1, 0, None
             job.eligible = math.inf if code == 100 else self.clock()
             return
@@ -245,8 +248,8 @@ class Controller:
         if job.node in self.silent:
             return
         if patient:
-            self.nodes.signal(job, signal.SIGCONT)
-            self.nodes.signal(job, signal.SIGTERM)
+            for number in self.settings.first_signals:
+                self.nodes.signal(job, number)
             job.kill_at = self.clock() + self.settings.kill_wait
         else:
             self.nodes.signal(job, signal.SIGKILL)

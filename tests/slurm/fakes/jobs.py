@@ -46,6 +46,8 @@ class Request:
     excluded: frozenset[str] = frozenset()
     """Nodes that it must not run on."""
     append: bool = False
+    requeue_codes: frozenset[int] = frozenset()
+    """Exit codes with which it goes back into the queue."""
 
 
 @attrs.define(eq=False)
