@@ -47,14 +47,16 @@ class Again:
 
     def rerun(self, job_id: str) -> str | None:
         """Return the ``job-runtime rerun`` of a job, whether it has ended or not; `None` if the run has no job file."""
-        if not self._has_files:
-            return None
-        return " ".join(map(shell_word, ("job-runtime", "rerun", self._run_dir.name, job_id, *self._out)))
+        return self._rerun(job_id, self._out) if self._has_files else None
 
     def with_waves(self, job_id: str) -> str | None:
         """Return that command with waves; `None` if there is none, or the job file does not say how to write them."""
-        command = self.rerun(job_id) if self._waves else None
-        return command and " ".join([command, *map(shell_word, self._waves)])
+        return self._rerun(job_id, (*self._out, *self._waves)) if self._waves and self._has_files else None
+
+    def _rerun(self, job_id: str, options: Sequence[str]) -> str:
+        # An id that begins with "-" would be an option, but for the "--" before it, behind which there are none.
+        words = (*options, "--", job_id) if job_id.startswith("-") else (job_id, *options)
+        return " ".join(map(shell_word, ("job-runtime", "rerun", self._run_dir.name, *words)))
 
 
 def _relative(path: Path, relative_to: Path) -> str:

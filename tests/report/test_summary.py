@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
+from runtime.cli.options import parse
 from runtime.job import CustomKind, FailureKind, JobResult, JobSpec, JobUsage
 from runtime.job.known import KnownFailure
 from runtime.report.again import Again
@@ -153,6 +155,15 @@ def test_waves_are_written_as_the_job_file_says() -> None:
     assert again.with_waves("a=1") == "job-runtime rerun run a=1 --with '+dump $x'"
     for details in (FILES, {**FILES, "waves": "--with"}, {"waves": ["--with", "x"]}):
         assert Again(RUN_DIR, Path("/"), details).with_waves("a") is None
+
+
+def test_an_id_that_looks_like_an_option_is_none_in_the_commands() -> None:
+    again = Again(RUN_DIR, Path("/"), {**FILES, "waves": ["--with", "+w"]})
+    assert again.rerun("-x") == "job-runtime rerun run --out out -- -x"
+    assert again.with_waves("-x") == "job-runtime rerun run --out out --with +w -- -x"
+    for command in (again.rerun("-x"), again.with_waves("-x")):
+        parsed = parse(shlex.split(str(command))[1:])
+        assert (parsed.run, parsed.job, parsed.out) == ("run", ["-x"], Path("out"))
 
 
 def test_a_command_of_several_lines_is_one_that_a_shell_reads_as_it_is() -> None:
