@@ -20,7 +20,7 @@ from runtime.jobfile.errors import InputError
 from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.regression import RecordedFiles, load_recorded
 from runtime.jobfile.variables import Variables
-from runtime.jobfile.writing import job_file_text
+from runtime.jobfile.writing import job_file_text, looks_like_placeholder
 from runtime.report.output import Output
 
 _RULE: Final = re.compile(r"([^\s#:=][^:=]*?)(::?)(?:\s([^=]*))?")
@@ -107,12 +107,16 @@ def import_list(options: argparse.Namespace) -> Imported:
         raise InputError(f"{options.file}: line {line} has a NUL character; expected a command a line, which has none")
     lines = text.split("\n")
     width = len(str(len(lines)))
-    commands = {
-        f"line{number:0{width}}": {"cmd": line.removesuffix("\r")}
+    texts = {
+        f"line{number:0{width}}": line.removesuffix("\r")
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.lstrip().startswith("#")
     }
-    has_arguments = any("{}" in keys["cmd"] for keys in commands.values())
+    has_arguments = any("{}" in text for text in texts.values())
+    # In words there is no quoting of a shell, which decides where a placeholder, or what stands for it, can be.
+    commands = {
+        name: {"cmd": [_shell(), "-c", text] if looks_like_placeholder(text) else text} for name, text in texts.items()
+    }
     return Imported(
         jobs=commands,
         source="standard input" if options.file == "-" else options.file,

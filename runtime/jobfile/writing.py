@@ -16,6 +16,11 @@ _BRACE: Final = "brace"
 _LOOKS_LIKE_PLACEHOLDER: Final = re.compile(rf"(?<!\$)\{{(?=(?:{'|'.join(PLACEHOLDERS)})\}}|(?:var|env)\.[\w.-]*\}})")
 
 
+def looks_like_placeholder(text: str) -> bool:
+    """Whether a text has what a job file would take for a placeholder. A shell command may not have it everywhere."""
+    return _LOOKS_LIKE_PLACEHOLDER.search(text) is not None
+
+
 def job_file_text(
     jobs: Mapping[str, Mapping[str, object]],
     *,

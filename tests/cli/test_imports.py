@@ -44,7 +44,15 @@ def results(directory: Path, file: str, *words: str) -> dict[str, tuple[str, str
 
 
 def test_a_list_of_commands_does_what_the_shell_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ["echo a | tr a b", "", "# a comment", "exit 3", "echo {seed} \"$HOME\" '{id}'", "echo {} >made; cat made"]
+    lines = [
+        "echo a | tr a b",
+        "",
+        "# a comment",
+        "exit 3",
+        "echo {seed} \"$HOME\" '{id}'",
+        "echo {} >made; cat made",
+        "echo `echo {odir}`$(echo '{id}')",
+    ]
     (tmp_path / "list").write_text("\n".join(lines))
     monkeypatch.setenv("SHELL", "/bin/sh")
     done = call(tmp_path, "import", "list", "list", "-o", "jobs.toml")
