@@ -12,10 +12,10 @@ from runtime.backend.contract.backend import check_limit
 from runtime.backend.lsf.requests import OPTIONS, Options, Requests
 from runtime.backend.lsf.system import LsfSystem
 
-COMMAND_TIMEOUT: Final = 180.0
+COMMAND_TIMEOUT: Final = 120.0
 """Seconds after which a command of LSF's is killed. Its commands wait for ever for an LSF that does not answer; and on
 some site a bsub of an array of 1000 elements takes 90 s. Arbitrary: with a tenth, slow answers are taken for lost; with
-ten times as many, one command that hangs stops all polling for half an hour."""
+ten times as many, one command that hangs stops all polling for 20 minutes, and a kill has no second try."""
 
 
 class LsfBackend(BatchBackend):
@@ -34,7 +34,7 @@ class LsfBackend(BatchBackend):
             and options (``queue``, ``project``, ``time``, ``rerun``, ``extra``); a later rule overrides an earlier one.
         rusage: from a resource to its name in LSF, as in ``{"vcs": "vcs_lic"}``. The resources ``cpus`` and
             ``memory_mb``, and those in `rusage`, are requested from LSF; the scheduler limits all others.
-        command_timeout: seconds after which a command of LSF's is killed; `None` for 180.
+        command_timeout: seconds after which a command of LSF's is killed; `None` for 120.
         options: as for `BatchBackend`.
 
     Raises:

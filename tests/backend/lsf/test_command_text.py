@@ -77,7 +77,7 @@ SUBMITTED = "Job <7> is submitted to default queue <normal>.\n"
         (0, SUBMITTED[:-20], "", Doubtful),
         (0, SUBMITTED * 2, "", Doubtful),
         (0, "", "", Doubtful),
-        (None, "", "it did not return within 180 s", Doubtful("it did not return within 180 s")),
+        (None, "", "it did not return within 120 s", Doubtful("it did not return within 120 s")),
         (None, "", "User <u>: Pending job threshold reached. Retrying in 60 seconds...\n", "busy"),
         (255, "", "User <u>: Pending job threshold reached. Job not submitted.\n", QueueFull),
         (255, "", "Job array index too large. Job not submitted.\n", QueueFull),
@@ -213,7 +213,7 @@ def test_the_exit_code_of_bjobs_tells_nothing(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "errors"), [(None, "it did not return within 180 s"), (255, "LSF is down"), (255, ""), (None, "")]
+    ("code", "errors"), [(None, "it did not return within 120 s"), (255, "LSF is down"), (255, ""), (None, "")]
 )
 def test_no_answer_is_no_listing(code: int | None, errors: str) -> None:
     assert isinstance(text.read_bjobs(code, "", errors), Unanswered)
