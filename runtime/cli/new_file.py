@@ -8,7 +8,7 @@ from runtime.jobfile.errors import InputError
 
 
 def write_new_file(path: Path, text: str, what: str) -> None:
-    """Write a text to a new file. Blocks.
+    """Write a text to a new file, or leave none. Blocks.
 
     Args:
         path: of the file.
@@ -19,8 +19,13 @@ def write_new_file(path: Path, text: str, what: str) -> None:
         InputError: if there is something at the path already, or it cannot be written.
     """
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
+        try:
+            with file:
+                file.write(text)
+        except OSError:  # such as a full disk: of half of it the next call would say that it exists
+            path.unlink(missing_ok=True)
+            raise
     except FileExistsError as exc:
         raise InputError(f"{what} is {path}, which exists; expected the name of a new file") from exc
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the name

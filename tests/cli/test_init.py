@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import jsonschema
@@ -41,3 +42,14 @@ def test_a_file_that_exists_is_left_as_it_is(tmp_path: Path) -> None:
 def test_the_schema_is_printed(here: Here) -> None:
     done = here("schema")
     assert (done.code, done.out) == (0, schema_text())
+
+
+def test_of_a_file_that_does_not_fit_nothing_stays(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(InputError, match="cannot be written: File too large"):
+            write_new_file(tmp_path / "new.toml", JOB_FILE, "FILE")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
