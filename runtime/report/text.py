@@ -6,8 +6,6 @@ import shlex
 import unicodedata
 from pathlib import Path
 
-from runtime.job.shorten import shorten
-
 
 def printable(text: str) -> str:
     """Return `text` with every character escaped that a terminal would not show as itself.
@@ -25,6 +23,8 @@ def printable_start(text: str, most: int) -> str:
 
     It looks at no more of it: a job can have written a journal whose messages are megabytes.
     """
+    from runtime.job.shorten import shorten  # here, as its package imports `attrs`, which ``--help`` does not need
+
     return shorten(printable(shorten(text, most)), most)
 
 
