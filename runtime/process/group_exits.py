@@ -75,10 +75,14 @@ class GroupExits:
         if self._is_closed:
             tree.close()  # its processes must not outlive the backend
             return
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            self._begun.set()
-        self._epoll.register(tree.child, select.EPOLLIN)
+        try:
+            if self._epoll is None:
+                self._epoll = select.epoll()
+                self._begun.set()
+            self._epoll.register(tree.child, select.EPOLLIN)
+        except OSError:  # no descriptor, or no memory: a task needs neither
+            hand_over()
+            return
         self._waiting[tree.child.fileno()] = _Waiting(tree, announce, hand_over)
 
     def hand_over(self, tree: GroupTree) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import select
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
+import pytest
 import trio
 
-from runtime.process import GroupTree, ProcessTable, StopSteps, TreeEnd, spawn
+from runtime.process import GroupTree, ProcessTable, StopSteps, TreeEnd, group_exits, spawn
 from runtime.process.group import living_groups
 from runtime.process.group_exits import GroupExits
 from runtime.roots import RootedPath, Roots
@@ -82,6 +86,21 @@ async def test_a_group_that_outlives_its_root_is_handed_over(tmp_path: Path) -> 
         end = await tree.wait_ended()
     assert end.exit.code == 3
     assert it.receive.statistics().current_buffer_used == 0
+
+
+async def test_a_group_that_cannot_be_watched_is_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor() -> select.epoll:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with groups(tmp_path) as it:
+        with monkeypatch.context() as patch:
+            patch.setattr(group_exits, "select", SimpleNamespace(epoll=no_descriptor))
+            tree = it.start("first", "exit 3")
+        assert it.handed_over == ["first"]
+        assert (await tree.wait_ended()).exit.code == 3
+        it.start("second", "exit 4")
+        name, end = await it.receive.receive()
+    assert (name, end.exit.code) == ("second", 4)
 
 
 async def test_a_group_that_is_to_be_stopped_is_handed_over_at_once(tmp_path: Path) -> None:
