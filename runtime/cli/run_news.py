@@ -44,7 +44,7 @@ async def news_in_time(directory: Path, state: Callable[[], RunState], scope: tr
     with scope:
         try:
             return await in_thread(read, limiter=trio.CapacityLimiter(1))
-        except Exception as exc:  # noqa: BLE001 - as the docstring says
+        except Exception as exc:  # noqa: BLE001 - the run has ended, and must say so whatever is wrong with others
             logger.warning("nothing is said of earlier runs: %r", exc)
             return None
     if trio.current_time() >= scope.deadline:

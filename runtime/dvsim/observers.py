@@ -74,5 +74,5 @@ def _survived() -> Iterator[None]:
     """Log what an observer raises in a block: it is foreign code, and must not stop the run."""
     try:
         yield
-    except Exception:  # noqa: BLE001 - whatever it is
+    except Exception:  # noqa: BLE001 - an observer is foreign code, and the run must go on
         log.exception("an observer failed; the run goes on")

@@ -30,7 +30,6 @@ def test_a_script_has_all_commands_and_asks_for_runs_and_jobs(shell: str) -> Non
         subprocess.run([path, "-n"], input=script, text=True, check=True)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash; the test above sees that there is a script")
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     ask = """
         complete_line() {
