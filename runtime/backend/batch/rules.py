@@ -9,6 +9,7 @@ with one field `extra`, a tuple of words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -185,8 +186,23 @@ def options_of(spec: JobSpec, options: Opts, rules: Iterable[Rule[Opts]]) -> Opt
     return options
 
 
-def time_limit(spec: JobSpec) -> float | None:
-    """Return the time limit to ask the system for, in seconds; `None` for that of the queue."""
+def time_limit(spec: JobSpec, given: str | None, unit: int = 1) -> str | None:
+    """Return the time limit to ask the system for; `None` for that of the queue.
+
+    Args:
+        spec: the job.
+        given: the option of it, which is used as it is; ``"none"`` for the limit of the queue; `None` for one beyond
+            the job's own.
+        unit: seconds of the system's unit, to which it is rounded up.
+    """
+    if given is not None:
+        return None if given == "none" else given
+    limit = _limit(spec)
+    return None if limit is None else str(math.ceil(limit / unit))
+
+
+def _limit(spec: JobSpec) -> float | None:
+    """Return a limit beyond the job's own, in seconds."""
     if spec.timeout is None:
         return None
     limit = spec.timeout + _TIME_MARGIN

@@ -99,7 +99,7 @@ class Requests:
 
     def _complexes(self, spec: JobSpec, options: Options, resources: Mapping[str, int | None], slots: int) -> list[str]:
         found = []
-        limit = _time(spec, options.time)
+        limit = time_limit(spec, options.time)
         if limit is not None:
             found.append(f"h_rt={limit}")
         for name, given in resources.items():
@@ -121,10 +121,3 @@ def check_stop(stop: SoftStop | Literal[False] | None, what: str) -> None:
             f"{what} is {Signals(number).name}; expected the name of a file, as Grid Engine has no command that sends "
             "a job a signal"
         )
-
-
-def _time(spec: JobSpec, given: str | None) -> str | None:
-    if given is not None:
-        return None if given == "none" else given
-    limit = time_limit(spec)
-    return None if limit is None else str(math.ceil(limit))

@@ -82,7 +82,11 @@ class Requests:
         """
         options = options_of(spec, self.options, self.rules)
         words = ["-r" if options.rerun else "-rn"]
-        for option, value in (("-q", options.queue), ("-P", options.project), ("-W", _time(spec, options.time))):
+        for option, value in (
+            ("-q", options.queue),
+            ("-P", options.project),
+            ("-W", time_limit(spec, options.time, 60)),
+        ):
             if value is not None:
                 words += [option, value]
         if spec.memory is not None:
@@ -102,10 +106,3 @@ class Requests:
         known, unit, counted = (self.rusage[name], "", "/job") if name in self.rusage else ("mem", "MB", "/host")
         # For a job with one slot it is the same, and LSF before 10.1.0.9 does not know these words.
         return f"{known}={amount}{unit}{counted if slots > 1 else ''}"
-
-
-def _time(spec: JobSpec, given: str | None) -> str | None:
-    if given is not None:
-        return None if given == "none" else given
-    limit = time_limit(spec)
-    return None if limit is None else str(math.ceil(limit / 60))  # a plain number is minutes to bsub

@@ -102,18 +102,11 @@ class Requests:
             for name, value in (("partition", options.partition), ("account", options.account), ("qos", options.qos))
             if value is not None
         ]
-        limit = self._time(spec, options.time)
+        limit = time_limit(spec, options.time, 60)
         if limit is not None:
             words.append(f"--time={limit}")
         words += self._resources(spec)
         return (*words, *options.extra)
-
-    @staticmethod
-    def _time(spec: JobSpec, given: str | None) -> str | None:
-        if given is not None:
-            return None if given == "none" else given
-        limit = time_limit(spec)
-        return None if limit is None else str(math.ceil(limit / 60))  # a plain number is minutes to sbatch
 
     def _resources(self, spec: JobSpec) -> list[str]:
         words: list[str] = []
