@@ -31,7 +31,7 @@ MICROS = st.integers(0, 10**13).map(lambda micros: micros / 1e6)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 WHOLE = st.integers(-(2**70), 2**70)
 NUMBER = st.integers(0, 12)
-ATTEMPT = st.integers(0, 3)
+ATTEMPT = st.integers(1, 3)  # attempts are counted from 1, as the schema of the results says
 ENDS = st.sampled_from([JobStatus.PASSED, JobStatus.FAILED, JobStatus.KILLED])
 KIND: st.SearchStrategy[Kind] = st.sampled_from(FailureKind) | st.sampled_from("ab").map(CustomKind)
 LINE = st.integers(1, 10**9) | st.tuples(st.integers(1, 99), st.integers(1, 99))
