@@ -48,12 +48,13 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests marked `gridengine` unless ``-m`` names them: they need a network namespace of their own."""
-    if "gridengine" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("gridengine")]
-        if left_out:
-            items[:] = [item for item in items if item not in left_out]
-            config.hook.pytest_deselected(items=left_out)
+    """Leave out tests that need a network namespace or new environments of their own, unless ``-m`` names them."""
+    for mark in ("gridengine", "wheel"):
+        if mark not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(mark)]
+            if left_out:
+                items[:] = [item for item in items if item not in left_out]
+                config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish() -> None:

@@ -41,6 +41,12 @@ def test_the_backend_on_the_page_has_forty_lines_and_no_private_name() -> None:
     assert not re.findall(r"\b_(?!_name__|_main__)\w+", backend + fixture)
 
 
+def test_the_backend_on_the_page_is_that_of_the_example() -> None:
+    (backend, _) = re.findall(r"```python\n(from collections.*?)```", PAGE.read_text(), re.DOTALL)
+    example = PAGE.parents[1] / "examples" / "sleep_backend" / "sleep_backend.py"
+    assert example.read_text("utf-8").partition("\n\n")[2] == backend
+
+
 @pytest.mark.parametrize(
     ("cls", "column"), [(Driver, "a driver defines"), (Control, "a driver calls, on its `control`")]
 )

@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import ROOT
-from tests.docs.morning import comparable
-from tests.docs.tutorial import followed, on_the_page
-
-
-def said(text: str) -> str:
-    """Return what an output says on each day: jobs end in any order, any of a bucket may be the shortest, and a wait
-    that takes no time is not told.
-    """
-    lines = [line for line in sorted(comparable(text).splitlines()) if not re.match(r"waited | AMOUNT (for|to) ", line)]
-    return re.sub(r"seed[ =@]\d+|@ \d+ ns", "SEED", "\n".join(lines))
+from tests.docs.tutorial import compared, followed, of_this_checkout
 
 
 @pytest.mark.slow
 def test_each_command_prints_what_the_page_says(tmp_path: Path) -> None:
-    printed = followed(tmp_path)
-    for (command, expected), text in zip(on_the_page(), printed, strict=True):
-        assert (command, said(text)) == (command, said(expected))
+    now, on_the_page = compared(followed(tmp_path, of_this_checkout(tmp_path)))
+    assert now == on_the_page
 
 
 def test_each_page_is_in_the_table_of_contents() -> None:
