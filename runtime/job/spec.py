@@ -75,7 +75,7 @@ _good_classes: Final[set[tuple[type, ...]]] = set()
 """Classes of the values of these fields that were found to be good together."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, weakref_slot=False)
 class JobSpec:
     """One job. Compares and hashes by identity. The mappings that it is made with must not be changed afterwards.
 
@@ -223,19 +223,27 @@ class JobSpec:
             self._check_choice("containment", CONTAINMENTS)
             self._check_choice("leftovers", LEFTOVERS)
             self._check_soft_stop()
-        self._normalise_command()
         for field in ("dependencies", "pass_patterns", "fail_patterns", "tags"):
             value = getattr(self, field)
             # An empty tuple, the default, needs no check: most fields of most jobs have it.
             if value.__class__ is not tuple or value:
                 object.__setattr__(self, field, self._texts(field, value))
-        if self.cwd is not None or self.odir is not None or self.log_path is not None:
-            self._normalise_paths()
         self._check_numbers()
         if self.kinds is not None or self.retry is not None:
             self._normalise_failures()
         if self.resources is not None:
             self._check_resources(self.resources)
+        self.check_texts()
+
+    def check_texts(self) -> None:
+        """Check the command, the paths, the variables and the patterns. A part of making it, also of a variant.
+
+        Raises:
+            SpecError: if one of them has a value that it cannot have.
+        """
+        self._normalise_command()
+        if self.cwd is not None or self.odir is not None or self.log_path is not None:
+            self._normalise_paths()
         if self.exports:
             self._check_exports(self.exports)
         self._check_patterns()
@@ -322,7 +330,7 @@ class JobSpec:
             object.__setattr__(self, "cmd", words)
         if not words or not words[0].strip():
             raise self._error("cmd", Secret(cmd) if self.secret_cmd else cmd, _COMMAND)
-        if any("\0" in word for word in words):
+        if "\0" in "".join(words):
             raise self._error("cmd", Secret(cmd) if self.secret_cmd else cmd, "text without NUL bytes")
 
     def _texts(self, field: str, value: object) -> tuple[str, ...]:

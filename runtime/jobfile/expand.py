@@ -1,35 +1,29 @@
 """Makes job specifications of job tables: matrices, seeds, placeholders, dependencies.
 
-The number of jobs is computed, and bounded, before the first is made. A drawn seed depends on the seed base and on the
-job's name and parameters only: the same base gives the same seeds, whatever else the file contains.
+The number of jobs is computed, and bounded, before the first is made.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import logging
 import math
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from runtime.backend.job_paths import job_paths, usual_odir
-from runtime.errors import SpecError
-from runtime.job import JobSpec, Kinds, Retry, safe_id
-from runtime.job.retry import FIRST_RETRY_DELAY
+from runtime.backend.job_paths import job_paths
+from runtime.job import JobSpec
+from runtime.jobfile.cells import Cells
 from runtime.jobfile.doubtful import doubtful_defaults, doubtful_jobserver, doubtful_placeholders
 from runtime.jobfile.errors import InputError, Mistakes, shown, suggestion
-from runtime.jobfile.place import Place, first_key
-from runtime.jobfile.references import References, resolve
+from runtime.jobfile.place import Place
+from runtime.jobfile.references import resolve
 from runtime.jobfile.regression import JobEntry, Regression
-from runtime.jobfile.schema import JOB_KEYS, RETRY_KEYS, TEXT_KEYS, JobTable
-from runtime.jobfile.template import substitute, substitute_in_shell
-from runtime.jobfile.values import Seeds, scalar_text
+from runtime.jobfile.schema import JobTable
+from runtime.jobfile.table_specs import TableSpecs
+from runtime.jobfile.values import Seeds
 
 logger: Final = logging.getLogger("runtime.cli")
 
@@ -37,9 +31,6 @@ MAX_JOBS: Final = 1_000_000
 """Jobs of one run. Arbitrary: ten times as many specifications might not fit in memory."""
 MAX_EDGES: Final = 20_000_000
 """Dependencies of all jobs together. Arbitrary: 1,000 jobs that each need 20,000 others. Each takes 8 bytes or more."""
-
-MIN_TIMEOUT: Final = 0.001
-"""Seconds of a timeout after it was multiplied, at least. Arbitrary: no process starts in less."""
 
 RESERVED: Final = frozenset(
     {
@@ -57,9 +48,6 @@ RESERVED: Final = frozenset(
     }
 )
 """Names of the run directory's own files, which no job's directory may have."""
-
-_COPIED: Final = JOB_KEYS - {*TEXT_KEYS, *RETRY_KEYS, "matrix", "seeds", "keep", "version"}
-"""The keys that are copied into a specification, if the file has them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,28 +88,29 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
     """
     _check_size(regression, expansion)
     where: dict[str, JobEntry] = {}
-    ids_of: dict[str, tuple[str, ...]] = {}
-    cells: list[tuple[JobEntry, list[_Cell]]] = []
+    ids_of: dict[str, Sequence[str]] = {}
+    all_cells = []
     for entry in regression.entries:
-        of_entry = list(_cells(entry, expansion))
-        for cell in of_entry:
+        cells = Cells(entry.name, entry.matrix, expansion.seeds(entry.table), expansion.seed_base)
+        before = len(where)
+        for job_id in cells.ids:
             # A table ``"a.n=1"`` and the cell n=1 of a table ``a`` have one id.
-            if (first := where.setdefault(cell.id, entry)) is not entry:
-                raise InputError(f"{entry.where}: makes the job {shown(cell.id)}, and so does {first.where}")
-            if safe_id(cell.id) in RESERVED:
-                msg = f"{entry.where}: a job cannot be called {shown(cell.id)}: the run directory uses that name itself"
+            if (first := where.setdefault(job_id, entry)) is not entry:
+                raise InputError(f"{entry.where}: makes the job {shown(job_id)}, and so does {first.where}")
+            if job_id in RESERVED:  # the name of a directory is one of these only if the id is
+                msg = f"{entry.where}: a job cannot be called {shown(job_id)}: the run directory uses that name itself"
                 raise InputError(msg)
-        ids_of[entry.name] = tuple(cell.id for cell in of_entry)
         # Found by the ids, and not by the values: 1 and "1" are written alike.
-        if len({cell.id for cell in of_entry}) < len(of_entry):
+        if len(where) - before < len(cells.ids):
             raise InputError(f"{entry.where.at('matrix')}: matrix has a value twice")
-        cells.append((entry, of_entry))
+        ids_of[entry.name] = cells.ids
+        all_cells.append(cells)
     needs = _Needs(ids_of, where)
     parameters = {name for entry in regression.entries for name in entry.matrix}
     # Those of all tables before the first job is made: making a million of them takes a while.
     mistakes = Mistakes()
     references = []
-    for entry, _ in cells:
+    for entry in regression.entries:
         with mistakes.collected():
             references.append(resolve(entry.table, regression.variables, entry.where))
     mistakes.check()
@@ -129,39 +118,24 @@ def expand(regression: Regression, expansion: Expansion, *, warn: bool = True) -
     for sentence in doubtful_defaults(regression.variables) if warn else ():
         logger.warning("%s", sentence)
     variables = {name.removeprefix("var.") for name in regression.variables.names()}
-    jobs = []
-    for (entry, of_entry), referred in zip(cells, references, strict=True):
-        builder = _SpecBuilder(entry, expansion, needs, referred, regression.kinds)
+    jobs: list[JobSpec] = []
+    for entry, cells, referred in zip(regression.entries, all_cells, references, strict=True):
+        specs = TableSpecs(
+            entry,
+            run_dir=str(expansion.run_dir),
+            timeout_multiplier=expansion.timeout_multiplier,
+            references=referred,
+            kinds=regression.kinds,
+            resolve=needs.resolve,
+        )
         with mistakes.collected():
-            jobs += [builder.build(cell) for cell in of_entry]
+            jobs += specs.make(cells)
         doubts = [*doubtful_placeholders(entry.table, parameters, variables), *doubtful_jobserver(entry.table)]
         for sentence in doubts if warn else ():
             logger.warning("%s: %s", entry.where, sentence)
     mistakes.check()
     _check_logs(jobs, where, expansion.run_dir)
     return jobs
-
-
-def draw_seeds(base: int, key: str, count: int) -> list[int]:
-    """Return `count` different seeds from 1 to 2³¹-1, which every simulator takes. A larger `count` appends seeds."""
-    # A hash, because `random` may draw other numbers in another version of Python: old reports must stay repeatable.
-    seeds: dict[int, None] = {}
-    for number in itertools.count():
-        if len(seeds) == count:
-            return list(seeds)
-        text = f"{base}\0{key}\0{number}".encode("utf-8", "surrogatepass")
-        seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % (2**31 - 1) + 1
-        seeds[seed] = None
-    raise AssertionError
-
-
-@attrs.frozen
-class _Cell:
-    """One job before its specification is made: its parameters and its seed."""
-
-    id: str
-    params: Mapping[str, str]
-    seed: int | None
 
 
 def _check_size(regression: Regression, expansion: Expansion) -> None:
@@ -195,24 +169,10 @@ def _check_logs(jobs: Sequence[JobSpec], where: Mapping[str, JobEntry], run_dir:
             )
 
 
-def _cells(entry: JobEntry, expansion: Expansion) -> Iterator[_Cell]:
-    names = list(entry.matrix)
-    given = expansion.seeds(entry.table)
-    for values in itertools.product(*entry.matrix.values()):
-        params = {name: scalar_text(value) for name, value in zip(names, values, strict=True)}
-        base_id = entry.name + "".join(f".{name}={value}" for name, value in params.items())
-        if given is None:
-            yield _Cell(base_id, params, None)
-            continue
-        seeds = draw_seeds(expansion.seed_base, base_id, given) if isinstance(given, int) else given
-        for seed in seeds:
-            yield _Cell(f"{base_id}.seed={seed}", params, seed)
-
-
 class _Needs:
     """Maps the names in `needs` to ids of jobs."""
 
-    def __init__(self, ids_of: Mapping[str, tuple[str, ...]], ids: Mapping[str, object]) -> None:
+    def __init__(self, ids_of: Mapping[str, Sequence[str]], ids: Mapping[str, object]) -> None:
         self._ids_of = ids_of
         self._ids = ids
         self._edges = 0
@@ -232,123 +192,3 @@ class _Needs:
                 msg = f"{where}: needs {shown(name)}: more than {MAX_EDGES} dependencies in all; put a job in between"
                 raise InputError(msg)
         return tuple(found)
-
-
-class _SpecBuilder:
-    """Makes the specifications of one table's jobs."""
-
-    def __init__(
-        self, entry: JobEntry, expansion: Expansion, needs: _Needs, references: References, kinds: Kinds | None
-    ) -> None:
-        table = entry.table
-        self._entry = entry
-        self._needs = needs
-        self._variables = references.values
-        self._run_dir = str(expansion.run_dir)
-        self._fixed: dict[str, Any] = {
-            name: getattr(table, name) for name in _COPIED if getattr(table, name) is not None
-        }
-        if "timeout" in self._fixed:
-            # A tiny factor must not round the timeout to 0, which `JobSpec` refuses.
-            self._fixed["timeout"] = max(self._fixed["timeout"] * expansion.timeout_multiplier, MIN_TIMEOUT)
-        if kinds is not None:
-            self._fixed["kinds"] = kinds
-        if references.is_secret_in_cmd:
-            self._fixed["secret_cmd"] = True
-        if table.retry:
-            delay = FIRST_RETRY_DELAY if table.retry_delay is None else table.retry_delay
-            self._fixed["retry"] = Retry(table.retry, delay, table.flaky or "pass")
-        self._dependencies: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def build(self, cell: _Cell) -> JobSpec:
-        """Return the specification of one cell."""
-        entry, table = self._entry, self._entry.table
-        try:
-            values = self._values(cell)
-            # A value matches itself in a pattern, whatever characters it has.
-            in_patterns = {name: re.escape(value) for name, value in values.items()}
-            texts: dict[str, Any] = {
-                "pass_patterns": _substitute_each(table.pass_patterns, in_patterns),
-                "fail_patterns": _substitute_each(table.fail_patterns, in_patterns),
-                "runtime_pattern": _substitute_in(table.runtime_pattern, in_patterns),
-                "simulated_time_pattern": _substitute_in(table.simulated_time_pattern, in_patterns),
-                "timeout_from": _substitute_in(table.timeout_from, in_patterns),
-                "tags": _substitute_each(table.tags, values),
-            }
-            return JobSpec(
-                name=entry.name,
-                full_name=cell.id,
-                qual_name=cell.id,
-                cmd=self._command(values),
-                seed=cell.seed,
-                dependencies=self._resolve(_substitute_each(table.needs, values) or ()),
-                exports={name: substitute(value, values) for name, value in (table.exports or {}).items()},
-                cwd=self._cwd(cell, values),
-                odir=values["odir"] if table.odir is not None else None,
-                log_path=self._log_path(cell, values),
-                **{name: value for name, value in texts.items() if value is not None},
-                **self._fixed,
-            )
-        except (SpecError, ValueError) as exc:
-            # A key that only the defaults have has no line.
-            key = first_key(str(exc).removeprefix(f"job {entry.name!r}: "), JOB_KEYS)
-            raise InputError(f"{entry.where.at(key)}: {exc}") from exc
-
-    def _values(self, cell: _Cell) -> dict[str, str]:
-        values = {
-            **self._variables,
-            **cell.params,
-            "name": self._entry.name,
-            "id": cell.id,
-            "run_dir": self._run_dir,
-            "file_dir": str(self._entry.directory),
-        }
-        if cell.seed is not None:
-            values["seed"] = str(cell.seed)
-        values["odir"] = self._odir(cell, values)
-        return values
-
-    def _odir(self, cell: _Cell, values: Mapping[str, str]) -> str:
-        if self._entry.table.odir is None:
-            return usual_odir(cell.id, self._run_dir)
-        odir = self._path("odir", self._entry.table.odir, cell, values)
-        return os.path.normpath(os.path.join(self._run_dir, odir))
-
-    def _log_path(self, cell: _Cell, values: Mapping[str, str]) -> str | None:
-        if self._entry.table.log_path is None:
-            return None
-        log_path = self._path("log_path", self._entry.table.log_path, cell, values)
-        return os.path.normpath(Path(values["odir"]) / log_path)
-
-    def _cwd(self, cell: _Cell, values: Mapping[str, str]) -> str:
-        if self._entry.table.cwd is None:
-            return str(self._entry.directory)
-        return os.path.normpath(self._entry.directory / self._path("cwd", self._entry.table.cwd, cell, values))
-
-    def _path(self, key: str, text: str, cell: _Cell, values: Mapping[str, str]) -> str:
-        """Return a path: names and parameters in it become safe file names, which cannot lead out of a directory."""
-        names = {"name": self._entry.name, "id": cell.id, **cell.params}
-        path = substitute(text, {**values, **{name: safe_id(value) for name, value in names.items()}})
-        if not path:
-            raise ValueError(f"{key} is {shown(text)}, which is empty here; expected a path")
-        return path
-
-    def _command(self, values: Mapping[str, str]) -> str | tuple[str, ...]:
-        cmd = self._entry.table.cmd
-        if isinstance(cmd, str):
-            return substitute_in_shell(cmd, values)
-        return _substitute_each(cmd, values) or ()
-
-    def _resolve(self, needs: tuple[str, ...]) -> tuple[str, ...]:
-        # All cells of a table without placeholders in its needs have the same ones, and share one tuple.
-        if needs not in self._dependencies:
-            self._dependencies[needs] = self._needs.resolve(needs, self._entry.where.at("needs"))
-        return self._dependencies[needs]
-
-
-def _substitute_in(text: str | None, values: Mapping[str, str]) -> str | None:
-    return None if text is None else substitute(text, values)
-
-
-def _substitute_each(texts: Sequence[str] | None, values: Mapping[str, str]) -> tuple[str, ...] | None:
-    return None if texts is None else tuple(substitute(text, values) for text in texts)

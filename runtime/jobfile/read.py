@@ -129,10 +129,7 @@ def parse_json(text: str, where: str) -> dict[str, object]:
     Raises:
         InputError: if it is not; the message starts with file, line and column.
     """
-    parse = functools.partial(
-        json.loads, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
-    )
-    return _parse(parse, text, where, "JSON")
+    return _parse(_JSON.decode, text, where, "JSON")
 
 
 def _parse(parse: Callable[[str], object], text: str, where: str, language: str) -> dict[str, object]:
@@ -216,6 +213,11 @@ def _finite(text: str) -> float:
     return number
 
 
+# Made once, as `json.loads` makes one for each text.
+_JSON: Final = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+)
+
 _Container = dict[str, object] | list[object]
 """A table or an array."""
 
@@ -225,12 +227,16 @@ def _check_values(tables: dict[str, object], where: str) -> None:
     # Level by level instead of recursively, as the depth is what is checked.
     level: list[_Container] = [tables]
     for _ in range(MAX_DEPTH):
-        inner = [each for value in level for each in (value.values() if isinstance(value, dict) else value)]
-        if any(_is_too_large(each) for each in inner):
-            keys, number = _first_too_large(tables)
-            msg = f"{where}: {keys} is {shown(number)}; expected whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
-            raise InputError(msg)
-        level = [each for each in inner if isinstance(each, dict | list)]
+        inner: list[_Container] = []
+        for value in level:
+            for each in value.values() if isinstance(value, dict) else value:
+                if isinstance(each, (dict, list)):
+                    inner.append(each)
+                elif type(each) is int and _is_too_large(each):
+                    keys, number = _first_too_large(tables)
+                    expected = f"whole numbers from {MIN_INTEGER} to {MAX_INTEGER}"
+                    raise InputError(f"{where}: {keys} is {shown(number)}; expected {expected}")
+        level = inner
         if not level:
             return
     raise _too_deep(where)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -21,6 +22,8 @@ MAX_TEXT: Final = 16 << 20
 
 _WITHOUT: Final = ("shell", "target", "job_type", "backend", "resources", "soft_stop", "matrix")
 """The keys that have text, in which placeholders are not replaced."""
+_given: Final = attrgetter(*_WITHOUT)
+_values_of: Final = attrgetter(*TEXT_KEYS)
 
 
 @attrs.frozen
@@ -44,8 +47,8 @@ def resolve(table: JobTable, variables: Variables, where: Place) -> References:
     Raises:
         InputError: for a variable without a value, or in a key in which it is not replaced.
     """
-    for key in _WITHOUT:
-        for text in _texts_in(getattr(table, key)):
+    for key, given in zip(_WITHOUT, _given(table), strict=True):
+        for text in _texts_in(given) if given else ():
             if found := variables_in(text):
                 msg = f"{key} has {{{found[0]}}}, which is not replaced there, but in {', '.join(TEXT_KEYS)}"
                 raise InputError(f"{where.at(key)}: {msg}")
@@ -95,22 +98,23 @@ def _check_length(length: int, where: Place) -> None:
 
 
 def texts(table: JobTable) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each key whose value may have placeholders, with those inside of its value, and with all its text."""
-    for key in TEXT_KEYS:
-        value = getattr(table, key)
-        if isinstance(value, Mapping):
-            yield from (((key, name), text) for name, text in value.items())
-        elif value:
-            yield (key,), value if isinstance(value, str) else "\n".join(value)
+    """Yield each key whose value has a brace, and may have placeholders: the keys that lead to it, and its text."""
+    for key, value in zip(TEXT_KEYS, _values_of(table), strict=True):
+        if not value:
+            continue
+        if isinstance(value, dict):
+            yield from (((key, name), text) for name, text in value.items() if "{" in text)
+        elif "{" in (text := value if isinstance(value, str) else "\n".join(value)):
+            yield (key,), text
 
 
 def _texts_in(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for name, item in value.items():
             yield name
             yield from _texts_in(item)
-    elif isinstance(value, Sequence):
+    elif isinstance(value, tuple):
         for item in value:
             yield from _texts_in(item)

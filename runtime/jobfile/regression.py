@@ -270,8 +270,11 @@ class _Loader:
         complete = []
         for entry in self.entries.values():
             with self.mistakes.collected():
-                matrix = matrices.values(entry.table.matrix, entry.directory, entry.where)
-                complete.append(attrs.evolve(entry, matrix=matrix))
+                if entry.table.matrix:
+                    matrix = matrices.values(entry.table.matrix, entry.directory, entry.where)
+                    complete.append(attrs.evolve(entry, matrix=matrix))
+                else:
+                    complete.append(entry)
         return tuple(complete)
 
     def _complete_backends(self) -> dict[str, tuple[Mapping[str, object], Place]]:

@@ -7,6 +7,7 @@ and the key, what was given and what is expected.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Literal, TypeVar
 
 import attrs
@@ -166,14 +167,20 @@ def structure(table: Mapping[str, object], cls: type[T], where: Place) -> T:
     Raises:
         InputError: for each wrong key, with its place, what was given and what is expected.
     """
-    if wrong := wrong_keys(table, cls, where):
-        raise InputError(*wrong.values())
-    return _CONVERTER.structure(table, cls)
+    # Not `wrong_keys` first, which structures the table as well: a regression may have 100,000.
+    if not _has_both_names(table, cls):
+        with suppress(cattrs.ClassValidationError):
+            return _CONVERTER.structure(table, cls)
+    raise InputError(*wrong_keys(table, cls, where).values())
+
+
+def _has_both_names(table: Mapping[str, object], cls: type) -> bool:
+    return cls is JobTable and table.keys() >= RUN_IF_KEYS
 
 
 def wrong_keys(table: Mapping[str, object], cls: type[T], where: Place) -> dict[str, str]:
     """Return the keys of a raw `table` that are wrong, in its order, with messages. Without them it is right."""
-    if cls is JobTable and table.keys() >= RUN_IF_KEYS:
+    if _has_both_names(table, cls):
         place = where.at("needs_all_dependencies_passing")
         both = f"{place}: has both run_if and needs_all_dependencies_passing; expected run_if alone, which replaces it"
         others = {key: value for key, value in table.items() if key != "needs_all_dependencies_passing"}

@@ -10,8 +10,18 @@ from typing import Any
 import attrs
 import pytest
 
-from runtime.job import JobCompletionEvent, JobHandle, JobPaths, JobResult, JobStatus, JobStatusInfo, JobUsage
-from runtime.job.drafts import make_completion, make_handles, make_results
+from runtime.errors import SpecError
+from runtime.job import (
+    JobCompletionEvent,
+    JobHandle,
+    JobPaths,
+    JobResult,
+    JobSpec,
+    JobStatus,
+    JobStatusInfo,
+    JobUsage,
+)
+from runtime.job.drafts import SpecVariants, make_completion, make_handles, make_results
 
 REASON = JobStatusInfo("why")
 USAGE = JobUsage(exit_code=3)
@@ -89,3 +99,39 @@ def test_every_field_is_set(kind: type) -> None:
 def test_a_completion_cannot_be_changed() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         completion().attempt = 3  # type: ignore[misc]  # what is tested
+
+
+def test_a_variant_of_a_specification_is_what_the_class_makes() -> None:
+    first = JobSpec(name="a", cmd="x", seed=1, tags=["t"], run_if="ended", timeout=5, odir="/a", retry=2)
+    made = SpecVariants(first, ["full_name", "cmd", "seed", "odir"]).make(["a.2", ("y", "z"), 2, "/b"])
+    usual = attrs.evolve(first, full_name="a.2", cmd=["y", "z"], seed=2, odir="/b")
+    assert type(made) is JobSpec
+    assert (made.id, repr(made)) == ("a.2", repr(usual))
+    assert attrs.asdict(made, recurse=False) == attrs.asdict(usual, recurse=False)
+    assert first.id == "a"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.seed = 3  # type: ignore[misc]  # what is tested
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cmd", " "),
+        ("cmd", ("x", "\0")),
+        ("odir", ""),
+        ("cwd", "\0"),
+        ("log_path", "\0"),
+        ("exports", {"A": "\0"}),
+        ("pass_patterns", ("(",)),
+        ("fail_patterns", ("(",)),
+        ("runtime_pattern", "x"),
+        ("timeout_from", "("),
+    ],
+)
+def test_a_variant_is_checked_as_the_first_one_is(field: str, value: Any) -> None:
+    first = JobSpec(name="a", cmd="x")
+    with pytest.raises(SpecError) as expected:
+        attrs.evolve(first, **{field: value})
+    with pytest.raises(SpecError) as caught:
+        SpecVariants(first, [field]).make([value])
+    assert str(caught.value) == str(expected.value)

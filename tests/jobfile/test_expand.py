@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from hypothesis import strategies as st
 from runtime.backend.job_paths import job_paths
 from runtime.job import JobSpec, Retry
 from runtime.jobfile import expand as module
+from runtime.jobfile.cells import draw_seeds
 from runtime.jobfile.errors import InputError
-from runtime.jobfile.expand import Expansion, draw_seeds, expand
+from runtime.jobfile.expand import Expansion, expand
 from runtime.jobfile.place import Place
 from runtime.jobfile.regression import JobEntry, Regression
 from runtime.jobfile.schema import JobTable, structure
 from runtime.jobfile.values import Listing
 from runtime.jobfile.variables import Variables
+from tests.calls import calls_of
 
 RUN_DIR = Path("/out/run")
 
@@ -283,7 +286,7 @@ def test_too_many_jobs_are_refused_before_the_first_is_made(
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(module, "_cells", never)
+    monkeypatch.setattr(module, "Cells", never)
     message = wrong({"first": {}, "a": table})
     assert message.startswith("f: [jobs.a]: stands for ")
     assert message.endswith(" jobs; expected at most 1000000 in a run")
@@ -385,3 +388,25 @@ def test_no_name_leads_out_of_the_runs_directory(name: str, value: str) -> None:
 )
 def test_how_often_a_job_is_tried(table: dict[str, Any], expected: Retry | None) -> None:
     assert expanded({"a": table})["a"].retry == expected
+
+
+def test_a_job_of_a_matrix_costs_few_calls_and_little_memory() -> None:
+    def of(parameters: int) -> Regression:
+        cmd = "sim +seed={seed} {p0} {odir}"
+        return regression({"a": {"cmd": cmd, "matrix": {f"p{n}": [0, 1] for n in range(parameters)}, "seeds": "1..2"}})
+
+    small, large = of(4), of(8)
+    jobs = 2 * (2**8 - 2**4)
+    expansion = Expansion(run_dir=RUN_DIR, seed_base=1)
+    calls = calls_of(lambda: expand(large, expansion)) - calls_of(lambda: expand(small, expansion))
+    assert calls <= 45 * jobs
+
+    def peak(regression: Regression) -> int:
+        tracemalloc.start()
+        try:
+            expand(regression, expansion)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(large) - peak(small) <= 1000 * jobs

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.jobfile.template import placeholders, substitute, substitute_in_shell, variables_in
+from runtime.jobfile.template import (
+    ShellTemplate,
+    Template,
+    placeholders,
+    substitute,
+    substitute_in_shell,
+    variables_in,
+)
 
 VALUES = {"seed": "7", "name": "smoke", "depth": "4", "var.sim": "vcs", "env.TOP": "/top"}
 
@@ -96,7 +103,9 @@ def test_no_value_becomes_shell_syntax_wherever_it_stands(first: str, second: st
 
 
 PIECES = st.lists(
-    st.sampled_from(["{seed}", "{var.a}", "{env.A}", "{other}", "${seed}", "{", "}", "$", "x", "{{var.a}}", "{var.a"]),
+    st.sampled_from(
+        ["{seed}", "{var.a}", "{env.A}", "{other}", "${seed}", "{", "}", "$", "x", "{{var.a}}", "{var.a", "%s"]
+    ),
     max_size=8,
 ).map("".join)
 
@@ -113,6 +122,23 @@ def test_a_value_is_inserted_once_and_not_searched_again(text: str, first: str, 
         else:
             expected, rest = expected + rest[0], rest[1:]
     assert substitute(text, values) == expected
+
+
+@given(PIECES, st.sampled_from(["plain", "a b", "'", "%s", ""]), st.sampled_from(["7", "$x", "%(seed)s"]))
+def test_a_template_that_is_read_once_gives_the_same_as_a_substitution(text: str, fixed: str, own: str) -> None:
+    values = {"var.a": fixed, "env.A": own, "seed": own}
+    differing = {"env.A": own, "seed": own}
+    template = Template(text, {"var.a": fixed}, differing)
+    assert template.fill(differing) == substitute(text, values)
+    assert set(template.used) == {name for name in differing if substitute(text, {name: "x"}) != text}
+    command = ShellTemplate(text, {"var.a": fixed}, differing)
+    try:
+        expected = substitute_in_shell(text, values)
+    except ValueError as exc:
+        with pytest.raises(ValueError, match=re.escape(str(exc))):
+            command.fill(differing)
+    else:
+        assert command.fill(differing) == expected
 
 
 @given(NASTY)
