@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import ne
 from typing import Any, Final, TypeVar, overload
 
 import attrs
@@ -63,6 +64,13 @@ class Repeated(Sequence[_T_co]):
     def __hash__(self) -> int:
         msg = "unhashable type: 'Repeated'"  # as a list, which it may equal
         raise TypeError(msg)
+
+
+def runs(values: Sequence[object]) -> Iterator[tuple[int, int]]:
+    """Yield where each run of equal values begins, and where it ends. There is at least one value."""
+    # The interpreter finds the changes without a loop of ours.
+    changes = itertools.compress(range(1, len(values)), map(ne, values, values[1:]))
+    return itertools.pairwise((0, *changes, len(values)))
 
 
 @attrs.frozen

@@ -34,16 +34,14 @@ def ended(
         outputs: for each job that passed, what identifies its output, if it is known; `None` for none at all.
         again: whether the jobs are tried again.
     """
-    fields = [
-        (each.attempt, each.status, each.reason, each.submitted, each.started, each.ended, each.usage, each.paths)
-        for each in events
-    ]
-    attempts, statuses, reasons, submitted, started, ends, usages, paths = map(list, zip(*fields, strict=True))
     columns: dict[str, Any] = {}  # `Any`: one class of values for each column
+    reasons = [each.reason for each in events]
     if any(reasons):
         columns |= _reasons(reasons)
+    usages = [each.usage for each in events]
     if any(usages):
         columns |= _usages([usage or _NO_USAGE for usage in usages])
+    paths = [each.paths for each in events]
     if any(paths):
         columns |= _files(paths, run_dir)
     if outputs is not None and any(outputs):
@@ -51,11 +49,11 @@ def ended(
         columns |= zip(("devices", "inodes", "log_sizes"), map(list, zip(*known, strict=True)), strict=True)
     return Ended(
         jobs=jobs,
-        attempts=attempts,
-        statuses=statuses,
-        submitted=submitted,
-        started=started,
-        ended=ends,
+        attempts=[each.attempt for each in events],
+        statuses=[each.status for each in events],
+        submitted=[each.submitted for each in events],
+        started=[each.started for each in events],
+        ended=[each.ended for each in events],
         again=again or None,
         **columns,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import groupby, repeat
-from typing import Any, Final, cast
+from itertools import chain, groupby, repeat
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -17,6 +17,8 @@ from runtime.journal.json_text import dumps
 from runtime.journal.records import Jobs
 from runtime.journal.requirements import Requirements, requirements_of, requirements_to_json
 from runtime.journal.unrecorded import alike, text_digest
+
+_T = TypeVar("_T")
 
 _MOST: Final = 250
 """Jobs of a record. So many are still in the processor's cache when they are read again: a tenth takes more space and
@@ -46,51 +48,38 @@ class JobDescription:
 
 def jobs_record(jobs: Sequence[JobSpec]) -> Jobs:
     """Return the record of these jobs, of which there is at least one."""
-    # By columns, and most of them only looked at: this is done for each job of a run.
-    rows = [
-        (
-            job.full_name,
-            job.name,
-            job.qual_name,
-            job.secret_cmd,
-            job.cmd,
-            job.seed,
-            job.tags,
-            job.shell,
-            job.cwd,
-            job.odir,
-            job.log_path,
-            job.exports,
-        )
-        for job in jobs
-    ]
-    columns_of_rows = map(list, zip(*rows, strict=True))
-    ids, names, quals, secret, cmds, seeds, tags, shells, cwds, odirs, logs, exports = columns_of_rows
-    columns: dict[str, Any] = {"commands": cmds}  # `Any`: one class of values for each column
-    if names != ids:
-        columns["names"] = [None if name == job_id else name for name, job_id in zip(names, ids, strict=True)]
-    if quals != ids:
-        columns["qual_names"] = [None if name == job_id else name for name, job_id in zip(quals, ids, strict=True)]
-    if any(secret):
+    # By columns, and what jobs share by groups: this is done for each job of a run.
+    groups, digests = zip(*alike(jobs), strict=True)
+    firsts, counts = [group[0] for group in groups], [len(group) for group in groups]
+    ids = [job.full_name for job in jobs]
+    columns: dict[str, Any] = {  # `Any`: one class of values for each column
+        "commands": [job.cmd for job in jobs],
+        "tags": _column(counts, [job.tags or None for job in firsts]),
+        "shells": _column(counts, [None if job.shell == DEFAULT_SHELL else job.shell for job in firsts]),
+        "exports": _column(counts, ["=".join(job.exports) if job.exports else None for job in firsts]),
+    }
+    seldom: dict[str, Any] = {
+        "seeds": [job.seed for job in jobs],
+        "cwds": [job.cwd for job in jobs],
+        "odirs": [job.odir for job in jobs],
+        "logs": [job.log_path for job in jobs],
+    }
+    columns |= {name: column for name, column in seldom.items() if column.count(None) < len(ids)}
+    for name, column in (("names", [job.name for job in jobs]), ("qual_names", [job.qual_name for job in jobs])):
+        if column != ids:
+            columns[name] = [None if each == job_id else each for each, job_id in zip(column, ids, strict=True)]
+    if any(job.secret_cmd for job in firsts):
         columns["commands"] = [None if job.secret_cmd else job.cmd for job in jobs]
         columns["secret_cmds"] = [command_digest(job.cmd) if job.secret_cmd else None for job in jobs]
-    if any(tags):
-        columns["tags"] = [each or None for each in tags]
-    if shells.count(DEFAULT_SHELL) < len(ids):
-        columns["shells"] = [None if each == DEFAULT_SHELL else each for each in shells]
-    if any(exports):
-        columns["exports"] = ["=".join(each) or None for each in exports]
-    columns |= {
-        name: column
-        for name, column in (("seeds", seeds), ("cwds", cwds), ("odirs", odirs), ("logs", logs))
-        if column.count(None) < len(ids)
-    }
-    groups = alike(jobs)
-    columns["requirements"] = requirements_to_json([(job, count) for job, count, _ in groups])
-    digests: list[str] = []
-    for _, count, its_digest in groups:
-        digests += repeat(its_digest, count)
-    return Jobs(ids, digests, **columns)
+    columns["requirements"] = requirements_to_json(groups)
+    return Jobs(ids, _column(counts, digests), **columns)
+
+
+def _column(counts: Sequence[int], values: Sequence[_T]) -> Sequence[_T]:
+    """Return the column of jobs in groups: of each group, how many jobs it has, and the value that they have."""
+    if values.count(values[0]) == len(values):
+        return Repeated(values[0], sum(counts))
+    return list(chain.from_iterable(map(repeat, values, counts)))
 
 
 def jobs_records(jobs: Sequence[Specification]) -> Iterator[Jobs]:

@@ -9,6 +9,7 @@ from runtime.job.protocol import Specification
 from runtime.journal.descriptions import command_digest, jobs_records
 from runtime.journal.json_text import dumps
 from runtime.journal.records import Jobs
+from runtime.journal.requirements import requirements_of
 from runtime.journal.unrecorded import text_digest
 
 
@@ -31,24 +32,26 @@ def digests(jobs: Sequence[Specification]) -> list[str]:
 
 
 def recorded_digest(record: Jobs, row: int) -> str:
-    """Return the `digest` of the specification in a row of a record; ``""`` if it was no `JobSpec`."""
+    """Return the `digest` of the specification in a row of a record; ``""`` if it was no `JobSpec`.
+
+    In a record of version 0.2 dependencies were a part of `Jobs.digests`, so a job that has some has another digest.
+    """
     if not record.digests[row]:
         return ""
     secret = record.secret_cmds[row]
-    return text_digest(
-        dumps(
-            [
-                record.digests[row],
-                record.ids[row],
-                record.names[row],
-                record.qual_names[row],
-                # Not the command, so that it is the same whether or not it may be shown.
-                command_digest(record.commands[row]) if secret is None else secret,
-                record.seeds[row],
-                record.shells[row],
-                record.cwds[row],
-                record.odirs[row],
-                record.logs[row],
-            ]
-        )
-    )
+    values = [
+        record.digests[row],
+        record.ids[row],
+        record.names[row],
+        record.qual_names[row],
+        # Not the command, so that it is the same whether or not it may be shown.
+        command_digest(record.commands[row]) if secret is None else secret,
+        record.seeds[row],
+        record.shells[row],
+        record.cwds[row],
+        record.odirs[row],
+        record.logs[row],
+    ]
+    if dependencies := requirements_of(row, record.requirements).dependencies:
+        values.append(sorted(dependencies))
+    return text_digest(dumps(values))

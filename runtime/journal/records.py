@@ -108,8 +108,8 @@ class Jobs:
 
     ids: Sequence[str] = attrs.field(metadata=_each(TEXTS))
     digests: Sequence[str] = attrs.field(metadata=_each(TEXTS))
-    """Of all that the other columns do not tell of a specification and that can change the result; ``""`` for a job
-    that is no `JobSpec`. With the other columns it says whether two specifications are the same."""
+    """Of all that the other columns, and the dependencies, do not tell of a specification and that can change the
+    result; ``""`` for a job that is no `JobSpec`. With these it says whether two specifications are the same."""
     names: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))
     """`None` if it is the id."""
     qual_names: Sequence[str | None] = attrs.field(default=_NONE, metadata=_each(or_none(TEXTS)))

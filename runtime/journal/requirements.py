@@ -12,6 +12,7 @@ import attrs
 from runtime.job import JobSpec
 from runtime.job.numbers import is_number
 from runtime.job.spec import RUN_IFS
+from runtime.journal.columns import runs
 from runtime.journal.json_text import JSON
 
 Counted = tuple[int, Mapping[str, JSON]]
@@ -32,27 +33,28 @@ class Requirements:
     max_log: float | None = None
 
 
-def requirements_to_json(jobs: Iterable[tuple[JobSpec, int]]) -> Sequence[Counted] | None:
+def requirements_to_json(groups: Iterable[Sequence[JobSpec]]) -> Sequence[Counted] | None:
     """Return what jobs require; `None` if none requires anything.
 
     Args:
-        jobs: jobs, each with the number of those that follow it with the same requirements, itself included.
+        groups: the jobs, in groups that have the same requirements except for their dependencies.
     """
     found: list[Counted] = []
-    for job, count in jobs:
-        table = _table(job)
-        if found and found[-1][1] == table:
-            found[-1] = found[-1][0] + count, table
-        else:
-            found.append((count, table))
+    for group in groups:
+        needs = [job.dependencies for job in group]
+        others = _table(group[0])
+        for begin, end in runs(needs):
+            table = {"dependencies": list(needs[begin]), **others} if needs[begin] else others
+            if found and found[-1][1] == table:  # the groups differ in something else
+                found[-1] = found[-1][0] + end - begin, table
+            else:
+                found.append((end - begin, table))
     return tuple(found) if any(table for _, table in found) else None
 
 
 def _table(job: JobSpec) -> dict[str, JSON]:
-    # One question for each field: that is faster than a loop, and most jobs have nothing but dependencies.
+    # One question for each field: that is faster than a loop, and most jobs have none of them.
     table: dict[str, JSON] = {}
-    if job.dependencies:
-        table["dependencies"] = list(job.dependencies)
     if job.run_if != "passed":
         table["run_if"] = job.run_if
     if job.backend is not None:

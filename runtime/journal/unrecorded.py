@@ -5,13 +5,12 @@ from __future__ import annotations
 import marshal
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 import attrs
 
 from runtime.job import JobSpec
+from runtime.journal.columns import runs
 from runtime.journal.json_text import dumps
 
 _DIGITS: Final = 16
@@ -23,7 +22,7 @@ _NAMES: Final = (
     *("raw_lines", "dry_run", "interactive", "containment", "leftovers", "memory", "pre_launch", "post_finish"),
 )
 """The fields that can change the result of a job that passed, that most jobs of a run share, and that the columns of a
-`Jobs` do not tell; in the order of `_shared`."""
+`Jobs` do not tell; in the order of `_values`, which begins with them."""
 _DEFAULTS: Final = [getattr(attrs.fields(JobSpec), name).default for name in _NAMES]
 _SECONDS: Final = frozenset({"timeout", "idle_timeout"})
 """Fields in which a whole number means the same as the equal fraction."""
@@ -40,42 +39,31 @@ def text_digest(text: str) -> str:
     return blake2b(text.encode("ascii"), digest_size=_DIGITS // 2).hexdigest()
 
 
-Alike = tuple[JobSpec, int, str]
-"""Jobs that follow each other, and share all that the other columns of a `Jobs` do not tell: the first of them, how
-many they are, and 16 hexadecimal digits, which are the same if all of that is the same."""
+Alike = tuple[Sequence[JobSpec], str]
+"""Jobs that follow each other, and share all that a `Jobs` does not tell of each of them; and 16 hexadecimal digits,
+which are the same if all of that is the same which can change the result."""
 
 
 def alike(jobs: Sequence[JobSpec]) -> list[Alike]:
-    """Return these jobs, of which there is at least one, in groups of those that are alike.
+    """Return these jobs in groups of those that are alike.
 
     In the digest of a group a field that has its default adds nothing, so a field that a later version of this package
     adds changes no digest.
     """
-    shared = _shared(jobs)
-    if shared.count(shared[0]) == len(shared):  # usual, and quick to find out
-        return _alike(shared[0], jobs)
+    values = _values(jobs)
     found: list[Alike] = []
-    for values, group in groupby(zip(shared, jobs, strict=True), itemgetter(0)):
-        found += _alike(values, [job for _, job in group])
+    last: tuple[object, ...] | None = None
+    common = blake2b()
+    for begin, end in runs(values):
+        shared = values[begin][: len(_NAMES)]
+        if shared != last:  # many differ in their variables alone
+            last, common = shared, _hash_of_shared(shared)
+        found.append((jobs[begin:end], _digest(common, jobs[begin].exports)))
     return found
 
 
-def _alike(shared: Sequence[object], jobs: Sequence[JobSpec]) -> list[Alike]:
-    common = _hash_of_shared(shared)
-    without = common.hexdigest()
-    found: list[Alike] = []
-    index = 0
-    # Many jobs have the same as the one before them.
-    for (dependencies, exports), same in groupby([(job.dependencies, job.exports) for job in jobs]):
-        its_digest = _digest(common, dependencies, exports) if dependencies or exports else without
-        count = len(list(same))
-        found.append((jobs[index], count, its_digest))
-        index += count
-    return found
-
-
-def _shared(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
-    # The interpreter reads an attribute that is in the code in a third of the time that `attrgetter` takes.
+def _values(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
+    # The interpreter reads an attribute that is in the code in half of the time that `attrgetter` takes.
     return [
         (
             job.target,
@@ -100,6 +88,11 @@ def _shared(jobs: Sequence[JobSpec]) -> list[tuple[object, ...]]:
             job.memory,
             job.pre_launch,
             job.post_finish,
+            job.exports,
+            # Their columns are made by group as well.
+            job.secret_cmd,
+            job.shell,
+            job.tags,
         )
         for job in jobs
     ]
@@ -115,8 +108,11 @@ def _hash_of_shared(values: Sequence[object]) -> blake2b:
     return blake2b(ascii(parts).encode("ascii"), digest_size=_DIGITS // 2)
 
 
-def _digest(common: blake2b, dependencies: Sequence[str], exports: Mapping[str, str]) -> str:
-    own = (sorted(dependencies), sorted(exports.items()))
+def _digest(common: blake2b, exports: Mapping[str, str]) -> str:
+    if not exports:
+        return common.hexdigest()
+    needs: list[str] = []  # they were here until the record told them
+    own = (needs, sorted(exports.items()))
     try:
         data = marshal.dumps(own, _MARSHAL_VERSION)  # in half the time that `ascii` takes
     except ValueError:  # a text of a class that is derived from `str`

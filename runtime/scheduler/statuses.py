@@ -101,8 +101,7 @@ class Statuses:
             StatusMoveError: as `move` does.
         """
         self.unfinished -= len(nodes)
-        changes, completions = self.changes, self.completions
-        is_watched = changes is not None or completions is not None
+        changes = self.changes
         old = new = SCHEDULED
         moved = 0  # as in `move`
         for node in nodes:
@@ -114,12 +113,11 @@ class Statuses:
                 check_move(old, new)
             node.status = new
             moved += 1
-            if is_watched:
-                if changes is not None:
-                    changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
-                if completions is not None:
-                    completions.append(event)
+            if changes is not None:
+                changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
         self._count(old, new, moved)
+        if self.completions is not None:
+            self.completions += [node.event for node in nodes if node.event is not None]
 
     def _count(self, old: JobStatus, new: JobStatus, jobs: int) -> None:
         self.counts[old] -= jobs
