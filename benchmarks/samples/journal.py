@@ -145,7 +145,7 @@ async def write(jobs: int, directory: str) -> None:
         for batch in events(jobs):
             recorder.starting("local", [event.job_id for event in batch], [1] * len(batch), batch[0].submitted)
             recorder.ended(batch)
-            await journal.room()
+            await journal.written()
         recorder.end(1e6)
     assert journal.failure is None
     roots.close()

@@ -36,7 +36,7 @@ _OF_THE_SEGMENT: Final = (Begin, Stopping, Sampled, End)
 """The records that are not about jobs. A union of them in an `isinstance` would be made anew by each call."""
 
 
-def jobs_in(record: Record) -> int:
+def _jobs_in(record: Record) -> int:
     """Return how many jobs a record is about; 0 if it is about the segment."""
     if isinstance(record, Jobs):
         return len(record.ids)
@@ -49,7 +49,7 @@ def _frames(record: Record) -> Iterator[bytes]:
     A resume may then take a kept result for older than that of its need, and run the job again: see `Recorder.keep`.
     """
     text = to_text(record)
-    if len(text) <= MAX_TEXT or jobs_in(record) <= 1:  # of one job it is an error
+    if len(text) <= MAX_TEXT or _jobs_in(record) <= 1:  # of one job it is an error
         yield encode(text)
         return
     for half in halves(record):
@@ -61,7 +61,7 @@ class Committer:
 
     `open` and `write` are for one thread, `sync` for one other, or the same; `close` comes when no other call is made.
 
-    It has many fields because five are counters, each of which one thread writes alone, so that the others can read it
+    It has many fields because three are counters, each of which one thread writes alone, so that the others can read it
     without a lock. `JournalWriter` reads them in the event loop, and changes none.
 
     Args:
@@ -74,10 +74,6 @@ class Committer:
         self.name: Final = disk.name
         self.written: int = 0
         """How many records were written."""
-        self.jobs_written: int = 0
-        """How many jobs these are about: the sum of their `jobs_in`."""
-        self.jobs_size: int = 0
-        """Bytes of the frames of the records that are about jobs."""
         self.synced: int = 0
         """How many records are on disk."""
         self.failure: str | None = None
@@ -164,22 +160,16 @@ class Committer:
             self._fail("closed", exc)
 
     def _append(self, records: Sequence[Record]) -> None:
-        frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
+        frames, count = bytearray(), 0
         for number, record in enumerate(records, 1):
-            size = len(frames)
             frames += b"".join(_frames(record if self._complete is None else self._complete(record)))
             count += 1
-            if more := jobs_in(record):
-                jobs += more
-                jobs_size += len(frames) - size
             if len(frames) >= _BLOCK_SIZE or number == len(records):
                 self._write(frames)
                 if self.failure is not None:
                     return
                 self.written += count
-                self.jobs_written += jobs
-                self.jobs_size += jobs_size
-                frames, count, jobs, jobs_size = bytearray(), 0, 0, 0
+                frames, count = bytearray(), 0
 
     def _write(self, frames: bytearray) -> None:
         left = memoryview(frames)

@@ -42,10 +42,6 @@ class KeptRecords:
         """Keep a record that the journal has already."""
         self._records.append(record)
 
-    async def room(self) -> None:
-        """Wait while too much is pending."""
-        await self._journal.room()
-
     async def written(self) -> bool:
         """Wait until all that was appended so far is written; return whether it is."""
         return await self._journal.written()

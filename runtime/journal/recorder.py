@@ -31,10 +31,6 @@ class RecordSink(Protocol):
         """Append a record. Never blocks, and never raises."""
         ...
 
-    async def room(self) -> None:
-        """Wait while too much is pending."""
-        ...
-
     async def written(self) -> bool:
         """Wait until all that was appended so far is written; return whether it is."""
         ...
@@ -159,11 +155,10 @@ class Recorder:
         self._append(Starting(at, backend, self._numbers_of(ids), attempts, queued or None))
 
     async def wait_for_intents(self, *, durable: bool) -> None:
-        """Wait until the recorded intents are written, or on disk if `durable`, and while too much is pending.
+        """Wait until the recorded intents are written, or on disk if `durable`; so nothing before them is pending.
 
         Returns also after a failure of the journal: the run goes on without it. A cancel is prompt.
         """
-        await self._journal.room()
         intents = -1
         while intents != self._intents:  # those that came during the wait belong to the next submission, too
             intents = self._intents
@@ -171,8 +166,8 @@ class Recorder:
 
     def progress(self, batch: EventBatch) -> None:
         """Record the progress in a batch of events. Its completions are for `ended`."""
-        events = [event for event in batch if isinstance(event, JobProgressEvent)]
-        if events:
+        if any(issubclass(kind, JobProgressEvent) for kind in {*map(type, batch)}):  # quicker than to ask each event
+            events = [event for event in batch if isinstance(event, JobProgressEvent)]
             self._append(
                 Progress(
                     self._numbers_of([event.job_id for event in events]),

@@ -7,7 +7,7 @@ that is writing is not woken for each record, so a busy journal costs one wake-u
 microsecond.
 
 A disk may not answer, such as a network file system whose server is restarted. Then the threads wait, and with them the
-tasks in `written`, `durable` and `room`, which can be cancelled. After `timeout` the journal has failed, and its
+tasks in `written` and `durable`, which can be cancelled. After `timeout` the journal has failed, and its
 threads are left alone: they check for that before each further write, so they write nothing more if a call ever
 returns.
 """
@@ -27,7 +27,7 @@ import trio
 
 from runtime.backend.contract.interrupts import protected_block, wait_through_interrupts
 from runtime.backend.contract.tasks import is_cancelled
-from runtime.journal.committer import Committer, jobs_in
+from runtime.journal.committer import Committer
 from runtime.journal.disk import Disk
 from runtime.journal.records import Record
 from runtime.process.threads import in_thread
@@ -40,19 +40,12 @@ TIMEOUT: Final = 120.0
 """Seconds without an answer of the disk after which the journal has failed, and how long the end of a block may take:
 more than the 90 s for which an NFSv4 server that was restarted refuses writes. Ten times more looks like a hang."""
 
-MAX_PENDING: Final = 8 << 20
-"""Bytes that wait to be written from which on `room` waits. Arbitrary: 30,000 jobs. Ten times more would hold that much
-more memory (several times that, as records); ten times less would hold up a run at a pause of a second."""
-
 _HURRY: Final = 1.0
 """Seconds that the end of a block may still take after a Ctrl-C. Arbitrary: ten times more looks like a hang; with a
 tenth, a busy disk would lose the end of the run."""
 
 _MOST: Final = 1000
 """Records that are taken from the queue at once. Arbitrary: with any number, a steady stream is synced when due."""
-
-_BYTES_PER_JOB: Final = 300
-"""What a job takes in the journal, until something was written from which it can be computed."""
 
 
 class _Order(enum.Enum):
@@ -241,8 +234,6 @@ class JournalWriter:
         self._thread = _WriteThread(self._committer, self._sync.orders, self._progress.note, clock)
         self._appended = 0
         """How many records were appended, those that were dropped included."""
-        self._jobs = 0
-        """How many jobs the records are about that were appended, and not dropped."""
         self._ended = False
         self._block = self._run()
 
@@ -313,12 +304,6 @@ class JournalWriter:
         """What has gone wrong, in one line, if the journal has failed."""
         return self._committer.failure
 
-    @property
-    def pending(self) -> int:
-        """About how many bytes were appended and are not written: the number of jobs, times what a job took so far."""
-        jobs, size = self._committer.jobs_written, self._committer.jobs_size
-        return (self._jobs - jobs) * (size // jobs if jobs else _BYTES_PER_JOB)
-
     @trio.lowlevel.enable_ki_protection
     def append(self, record: Record) -> None:
         """Append a record, which must not change from now on. Never blocks, and never raises.
@@ -328,7 +313,6 @@ class JournalWriter:
         # Also one that is dropped, so that nobody is told that it was written: a failed sync leaves no other unwritten.
         self._appended += 1
         if self._committer.failure is None and not self._ended:
-            self._jobs += jobs_in(record)
             self._thread.queue.put(record)
 
     async def written(self) -> bool:
@@ -351,13 +335,6 @@ class JournalWriter:
             self._thread.queue.put(_Order.SYNC)
         await self._wait(lambda: committer.synced >= appended)
         return committer.synced >= appended
-
-    async def room(self) -> None:
-        """Wait while more than `MAX_PENDING` bytes are pending. Always a checkpoint.
-
-        For a task that makes more work, such as one that launches jobs. What has happened is appended without waiting.
-        """
-        await self._wait(lambda: self.pending <= MAX_PENDING)
 
     async def wait_failed(self) -> str | None:
         """Wait until the journal has failed, and return its `failure`; `None` if the block ends without one."""

@@ -23,9 +23,6 @@ class Sink:
     def append(self, record: Record) -> None:
         self.records.append(record)
 
-    async def room(self) -> None:
-        await trio.lowlevel.checkpoint()
-
     async def written(self) -> bool:
         return await self._wait("written")
 

@@ -25,7 +25,6 @@ class Program:
         async with JournalWriter(self.disk, sync_interval=1e6, timeout=1e6) as journal:
             for number in range(3):
                 journal.append(job(number))
-                await journal.room()
                 if await journal.durable():
                     self.acknowledged = number
 

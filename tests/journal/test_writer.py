@@ -20,7 +20,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from runtime.journal import writer
 from runtime.journal.disk import JournalFile
-from runtime.journal.records import Jobs
 from runtime.journal.writer import JournalWriter
 from runtime.process import threads
 from runtime.roots import Roots
@@ -49,7 +48,6 @@ async def test_all_that_was_appended_is_on_disk_at_the_end_and_the_file_is_close
     assert (disk.calls[0], disk.calls[-2:]) == ("open", ["datasync", "close"])
     assert disk.calls.count("datasync") == 1
     assert journal.failure is None
-    assert journal.pending == 0
     assert await journal.durable()
 
 
@@ -143,13 +141,10 @@ async def test_after_an_error_nothing_blocks_or_raises_and_it_is_told_once(
             journal.append(job(each))
             if await journal.durable():
                 acknowledged = each + 1
-            await journal.room()
         assert journal.failure == await journal.wait_failed()
         journal.append(job(99))
         assert not await journal.durable()
         assert not await journal.written()
-        assert journal.pending >= 0
-        await journal.room()
     assert acknowledged == (nth if name in {"write", "datasync"} else 0)
     assert numbers(readable(disk.synced)) == list(range(acknowledged))
     assert errors(caplog) == [journal.failure]
@@ -173,36 +168,14 @@ async def test_a_failure_wakes_those_who_wait() -> None:
     disk = HangingDisk("write")
     async with patient(disk) as journal, trio.open_nursery() as nursery:
         nursery.start_soon(journal.wait_failed)
-        journal.append(Jobs([f"job-{number}" for number in range(100_000)], [""] * 100_000))
-        assert journal.pending > writer.MAX_PENDING
+        journal.append(job(0))
         nursery.start_soon(journal.durable)
-        nursery.start_soon(journal.room)
         await trio.to_thread.run_sync(disk.hanging.wait)
         await wait_all_tasks_blocked()
-        assert len(nursery.child_tasks) == 3
+        assert len(nursery.child_tasks) == 2
         disk.before = failing("write", 1)
         disk.most = 10
         disk.answer.set()
-
-
-async def test_room_waits_while_much_is_pending_and_only_then() -> None:
-    disk = HangingDisk("write")
-    done: list[bool] = []
-
-    async def wait_for_room() -> None:
-        await journal.room()
-        done.append(True)
-
-    async with patient(disk) as journal, trio.open_nursery() as nursery:
-        await journal.room()
-        journal.append(Jobs([f"job-{number}" for number in range(100_000)], [""] * 100_000))
-        nursery.start_soon(wait_for_room)
-        await trio.to_thread.run_sync(disk.hanging.wait)
-        await wait_all_tasks_blocked()
-        assert done == []
-        disk.answer.set()
-    assert done == [True]
-    assert journal.pending == 0
 
 
 # ---------------------------------------------------------------------- hung disks
@@ -270,7 +243,6 @@ async def test_a_disk_that_does_not_answer_fails_the_journal_for_those_who_wait(
         assert not await journal.durable()
         assert errors(caplog) == [journal.failure]
         assert "has had no answer from its disk for 0.01 s" in caplog.text
-        await journal.room()
         disk.answer.set()
     assert len(errors(caplog)) == 1
 
@@ -312,8 +284,6 @@ async def test_what_is_appended_before_the_block_is_written_and_what_comes_after
     assert not await journal.written()
     assert not await journal.durable()
     assert numbers(readable(disk.synced)) == [0]
-    assert journal.pending == 0
-    await journal.room()
     assert await journal.wait_failed() is None
 
 
@@ -329,7 +299,9 @@ async def test_no_thread_is_left() -> None:
 
 def running_journals() -> int:
     frames = [frame for thread, frame in sys._current_frames().items() if thread != threading.get_ident()]
-    return sum(any("journal" in each.f_code.co_filename for each, _ in traceback.walk_stack(frame)) for frame in frames)
+    return sum(
+        any("runtime/journal" in each.f_code.co_filename for each, _ in traceback.walk_stack(frame)) for frame in frames
+    )
 
 
 async def no_journal_runs() -> None:
