@@ -202,11 +202,15 @@ $(VENV)/stamp:
 	@"$(PYTHON)" -m venv $(VENV)
 	@touch $@
 
+# The tests of DVSim are in its source distribution alone.
 $(DVSIM_VENV)/stamp: pyproject.toml
 	$(need_python)
 	@echo "Installing DVSim into $(DVSIM_VENV), once."
 	@"$(PYTHON)" -m venv $(DVSIM_VENV)
-	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[cli,dvsim]' 'coverage>=7.10,<8'
+	@$(DVSIM_VENV)/bin/python $(INSTALL) -e '.[dvsim-tests]' 'coverage>=7.10,<8'
+	@version=$$($(DVSIM_VENV)/bin/python -c 'from importlib.metadata import version; print(version("dvsim"))'); \
+	$(DVSIM_VENV)/bin/python -m pip download -q --disable-pip-version-check --no-deps --no-binary dvsim \
+		--dest $(DVSIM_VENV)/sdist "dvsim==$$version"
 	@touch $@
 
 .PHONY: simulator

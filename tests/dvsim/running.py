@@ -24,8 +24,8 @@ def dvsim_python() -> str:
     python = os.environ.get("DVSIM_PYTHON", "")
     if not shutil.which(python):
         pytest.fail(
-            f"DVSIM_PYTHON is {python!r}; expected an interpreter that has this package with its extras `cli` and "
-            "`dvsim` (`make test` makes one and names it)",
+            f"DVSIM_PYTHON is {python!r}; expected an interpreter that has this package with its extra "
+            "`dvsim-tests` (`make test` makes one and names it)",
             pytrace=False,
         )
     return python
