@@ -1,4 +1,7 @@
-"""``job-runtime dvsim`` on the flow of ``examples/dvsim``, beside DVSim's own: `programs/command.py` runs both."""
+"""``job-runtime dvsim`` on the flow of ``examples/dvsim``, beside DVSim's own: `programs/command.py` runs both.
+
+A stand-in takes the place of Verilator; with that, `tests/wheel/test_dvsim.py` compares them.
+"""
 
 from __future__ import annotations
 

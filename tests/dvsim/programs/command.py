@@ -28,6 +28,8 @@ from runtime.cli.main import main as ours
 from tests.dvsim.programs.common import main as print_facts
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "dvsim"
+STAND_IN = Path(__file__).parents[1] / "stand_in"
+"""What takes the place of Verilator and the design: it compiles in a moment, and writes what they write."""
 CONFIG = "fifo_sim_cfg.hjson"
 
 
@@ -127,6 +129,7 @@ def variant(place: Place, **changes: str) -> Path:
     project = place.path / "project"
     if not project.exists():
         shutil.copytree(EXAMPLE, project)
+        shutil.copytree(STAND_IN, project, dirs_exist_ok=True)
         git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=b"]
         subprocess.run([*git, "init", "-q"], check=True)
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "the flow"], check=True)
