@@ -4,8 +4,8 @@ The `__init__` of a frozen attrs class sets each field by a call of `object.__se
 eight fields with Python 3.11, where plain assignments take 0.2 µs. A completion, a handle and a result are made for
 every job. So the functions here assign the fields of a *draft*, an object of a class that has the same slots and is not
 frozen, and then change its `__class__` to the frozen one. Python allows that between classes of one layout, so neither
-may have a slot for weak references. The result does not differ from what the frozen class makes itself, and no draft
-leaves this module.
+may add a slot for weak references; their base class may have it. The result does not differ from what the frozen class
+makes itself, and no draft leaves this module.
 
 Rejected: events that are not frozen. They would be as fast, but one event is read by several consumers, none of which
 may change it for the others.
@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, TypeVar
 import attrs
 
 from runtime.job.events import JobCompletionEvent, JobHandle, JobPaths, JobResult, JobStatusInfo, JobUsage
-from runtime.job.spec import JobSpec
+from runtime.job.spec import JobSpec, Referable
 from runtime.job.status import JobStatus
 
 
@@ -126,7 +126,9 @@ def make_results(jobs: Iterable[EndedJob[_JobT]]) -> list[JobResult[_JobT]]:
 
 _SPEC_FIELDS: Final = [field.name for field in attrs.fields(JobSpec)]
 # With a constructor, which takes the values of all fields in this order: there are too many to name them.
-_Spec: Final = attrs.make_class("Draft", _SPEC_FIELDS, slots=True, weakref_slot=False, eq=False, repr=False)
+_Spec: Final = attrs.make_class(
+    "Draft", _SPEC_FIELDS, bases=(Referable,), slots=True, weakref_slot=False, eq=False, repr=False
+)
 
 
 class SpecVariants:

@@ -75,8 +75,17 @@ _good_classes: Final[set[tuple[type, ...]]] = set()
 """Classes of the values of these fields that were found to be good together."""
 
 
+class Referable:
+    """The slot for weak references, which backends and callers keep to jobs.
+
+    In a base class, as a class that had it among its own slots could not be assigned to a draft (see `drafts`).
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 @attrs.frozen(kw_only=True, eq=False, weakref_slot=False)
-class JobSpec:
+class JobSpec(Referable):
     """One job. Compares and hashes by identity. The mappings that it is made with must not be changed afterwards.
 
     Raises:

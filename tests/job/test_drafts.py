@@ -113,6 +113,13 @@ def test_a_variant_of_a_specification_is_what_the_class_makes() -> None:
         made.seed = 3  # type: ignore[misc]  # what is tested
 
 
+def test_a_specification_can_be_referred_to_weakly() -> None:
+    """As backends do, which remember what is done of a job that they refused."""
+    first = JobSpec(name="a", cmd="x")
+    for spec in (first, SpecVariants(first, ["cmd"]).make(["y"])):
+        assert weakref.ref(spec)() is spec
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
