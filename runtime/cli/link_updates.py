@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -75,7 +75,7 @@ class LinkUpdates:
                 await self._changed.wait()
                 self._changed = trio.Event()
                 changes, self._changes = self._changes.values(), {}
-                work = Work(self._links.move, [(change.id, self._directory(change), change.new) for change in changes])
+                work = self._due((change.id, self._directory(change), change.new) for change in changes)
                 await self._call_safely(self._move, work, stalled)
                 await trio.sleep(LINK_INTERVAL)
 
@@ -85,12 +85,16 @@ class LinkUpdates:
         Links of jobs whose file system does not are abandoned. So are all others if the stalled calls use up the
         threads.
         """
-        moves = [(each.id, None if each.id in removed else each.odir, each.status) for each in results]
-        work = Work(self._links.move, moves)
+        moves = ((each.id, None if each.id in removed else each.odir, each.status) for each in results)
+        work = self._due(moves)
         async with trio.open_nursery() as stalled:
             stalled.start_soon(self._abandon, work, stalled.cancel_scope)
             await self._call_safely(self._move, work, stalled)
             stalled.cancel_scope.cancel()
+
+    def _due(self, moves: Iterable[_Move]) -> Work[_Move, None]:
+        """Return the moves that are left: most jobs have their link when a run ends, and some have no directory."""
+        return Work(self._links.move, [move for move in moves if self._links.is_due(move)])
 
     def _directory(self, change: StatusChange[JobSpec]) -> str | None:
         """Return the output directory of a job that runs or has ended, if it is known."""

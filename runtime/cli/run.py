@@ -43,7 +43,7 @@ from runtime.cli.stop_on_signal import Stopper, stop_this_process
 from runtime.cli.timed_calls import call_each_with_timeout
 from runtime.ctl.inbox import Inbox
 from runtime.exit_calls import exit_now
-from runtime.job import JobPaths, JobSpec, JobStatus
+from runtime.job import JobPaths, JobResult, JobSpec, JobStatus
 from runtime.jobfile.errors import InputError
 from runtime.process import in_thread
 from runtime.process.environment import HERE_VARIABLE, RUN_VARIABLE
@@ -144,6 +144,8 @@ class Run:
         """The exit code for the first of them."""
         self._written = False
         """Whether ``results.json`` is complete."""
+        self._results: Sequence[JobResult[JobSpec]] = ()
+        """Those of all jobs, when the scheduler has ended."""
         self._started = self._ended = 0.0
         self._describing = trio.CancelScope()
         self._reading = trio.CancelScope()
@@ -257,7 +259,7 @@ class Run:
             return EXIT_NOT_WRITTEN
         if self._stopper.first is not None:
             return exit_code(self._stopper.first)
-        return exit_code_of(self._scheduler.results())
+        return exit_code_of(self._results)
 
     async def main(self) -> None:
         """Run the jobs, show their progress, and write the results. For `opened`, once."""
@@ -282,13 +284,14 @@ class Run:
                     self._scheduler.keep(keeps.kept(epoch), earlier=keeps.to_continue(epoch))
                 async with self._journal.writer:
                     await self._call_safely(self._scheduler.run)
-                    events = [result.event for result in self._scheduler.results()]
+                    self._results = self._scheduler.results()
+                    events = [result.event for result in self._results]
                     await self._call_safely(self._removals.finish, events)
                 self._ended = trio.current_time()
                 await self._write()
                 watching.cancel_scope.cancel()
             await self._call_safely(requests.close)
-            await self._call_safely(self._link_updates.finish, self._scheduler.results(), self._removals.removed)
+            await self._call_safely(self._link_updates.finish, self._results, self._removals.removed)
             news = await news_in_time(self._run_dir.parent, self._journal.state, self._reading)
             await self._call_safely(self._screen.finish, self._progress, self._last_lines(news))
             self._tell_of_bug()
@@ -450,7 +453,7 @@ class Run:
         )
 
     def _last_lines(self, history: History | None) -> list[Line]:
-        results, screen = self._scheduler.results(), self._output.screen
+        results, screen = self._results, self._output.screen
         sections = summary_sections(
             results,
             View.on(screen, self._here),

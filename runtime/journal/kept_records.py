@@ -23,6 +23,8 @@ class KeptRecords:
         self._journal = journal
         self._records = list(before)
         self._before = len(self._records)
+        self._last: tuple[int, str, RunState] | None = None
+        """The number of records, the run directory and the state of the last call of `state`."""
 
     @property
     def is_empty(self) -> bool:
@@ -30,8 +32,16 @@ class KeptRecords:
         return len(self._records) == self._before
 
     def state(self, run_dir: str) -> RunState:
-        """Return what the records so far say of the run. Takes time in proportion to them; for any thread."""
-        return replay(list(self._records), run_dir)  # a copy: more may come meanwhile
+        """Return what the records so far say of the run, which is not to be changed. For any thread.
+
+        Takes time in proportion to them, unless there was no record since the last call: at its end a run is asked
+        several times.
+        """
+        records = list(self._records)  # a copy: more may come meanwhile
+        last = self._last  # read once: another thread may replace it
+        if last is None or last[:2] != (len(records), run_dir):
+            self._last = last = (len(records), run_dir, replay(records, run_dir))
+        return last[2]
 
     def append(self, record: Record) -> None:
         """Append a record. Never blocks, and never raises."""

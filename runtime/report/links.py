@@ -28,7 +28,7 @@ FOLDERS: Final = {
 
 
 class Links:
-    """The links of one run. Every method blocks: for threads. Calls for different jobs may overlap.
+    """The links of one run. Every method but `is_due` blocks: for threads. Calls for different jobs may overlap.
 
     The folders are held open, so a symbolic link that a job puts in the place of a folder is not followed.
 
@@ -55,6 +55,12 @@ class Links:
             for folder in FOLDERS.values():
                 self._roots.run.below(folder).remove()
                 self._folders[folder] = Descriptor(make_new_directory(root, os.fsencode(folder)))
+
+    def is_due(self, change: tuple[str, str | None, JobStatus]) -> bool:
+        """Whether `move` would make, move or remove a link. Does not block, and is for any thread."""
+        job_id, odir, status = change
+        made = self._made.get(job_id)
+        return FOLDERS.get(status) != made and (odir is not None or made is not None)
 
     def move(self, change: tuple[str, str | None, JobStatus]) -> None:
         """Move the link of a job to the folder of its status.

@@ -46,11 +46,12 @@ def results_lines(state: RunState, *, is_live: bool = False) -> Iterator[str]:
     separator = "\n  "
     segments = {id(segment): index for index, segment in enumerate(state.segments, 1)}
     counter = BucketCounter(rules_of_run(state))
+    run_dir = Path(state.run_dir)
     for known in known_results(state, is_live=is_live):
         segment = None if known.segment is None else segments[id(known.segment)]
         key = None if known.result is None else counter.add(known.result)
         bucket = None if key is None else key.message
-        yield separator + strict.dumps(job_table(known, segment, Path(state.run_dir), bucket))
+        yield separator + strict.dumps(job_table(known, segment, run_dir, bucket))
         separator = ",\n  "
     yield '\n ],\n "buckets": ['
     yield ",".join(f"\n  {strict.dumps(_bucket_table(bucket))}" for bucket in counter.buckets())

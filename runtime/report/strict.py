@@ -18,12 +18,14 @@ _ESCAPED: Final = re.compile("[\uef80-\uefff]")
 _MAY_NEED_ESCAPES: Final = re.compile(r"\\u(?:d|ef)")
 """Matches the JSON of every text that `_TO_ESCAPE` matches, and some others (such as emoji)."""
 _BASE: Final = 0xEF00
+_LINE: Final = json.JSONEncoder(allow_nan=False)
+"""Made once, as `json.dumps` makes one for each value."""
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
     """Return `value` as strict JSON, in ASCII. A float that is not finite becomes null."""
     try:
-        text = json.dumps(value, indent=indent, allow_nan=False)
+        text = _LINE.encode(value) if indent is None else json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:  # NaN or infinity
         pass
     else:

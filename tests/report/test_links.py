@@ -148,3 +148,16 @@ def test_a_latest_that_leads_nowhere_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     point_latest(tmp_path / "one")
     assert (tmp_path / "latest").readlink() == Path("one")
+
+
+def test_a_move_is_due_if_it_would_change_a_link(tmp_path: Path, links: Links) -> None:
+    odir = job(tmp_path, "a")
+    assert links.is_due(("a", odir, S.RUNNING))
+    assert not links.is_due(("a", None, S.RUNNING)), "there is none, and nothing to link to"
+    links.move(("a", odir, S.RUNNING))
+    assert not links.is_due(("a", odir, S.RUNNING))
+    assert links.is_due(("a", odir, S.PASSED))
+    assert links.is_due(("a", None, S.PASSED)), "it is removed"
+    assert links.is_due(("a", odir, S.QUEUED)), "as before"
+    links.move(("a", None, S.PASSED))
+    assert not links.is_due(("a", None, S.PASSED))
