@@ -66,7 +66,7 @@ def dvsim_python() -> str:
         msg = f"DVSim is a peer, and {DVSIM_PYTHON} is not set. {advice}"
         raise BenchmarkError(msg)
     try:
-        _ask(python, "import dvsim, trio, attrs, outcome")
+        ask(python, "import dvsim, trio, attrs, outcome")
     except (OSError, subprocess.CalledProcessError) as exc:
         printed = getattr(exc, "stderr", None) or str(exc)
         last = printed.strip().splitlines()[-1]
@@ -150,7 +150,8 @@ def compiled(source: str) -> str:
     return program
 
 
-def _ask(python: str, code: str) -> str:
+def ask(python: str, code: str) -> str:
+    """Return what an interpreter prints that runs this code."""
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -158,7 +159,7 @@ def versions() -> dict[str, str]:
     """Return the versions of all that is measured, by name."""
     code = "import platform, importlib.metadata as m; print(m.version('dvsim'), platform.python_version())"
     try:
-        dvsim_version, its_python = _ask(dvsim_python(), code).split()
+        dvsim_version, its_python = ask(dvsim_python(), code).split()
     except BenchmarkError:  # a question that needs DVSim has reported this already
         dvsim_version, its_python = NOT_INSTALLED, platform.python_version()
     found = {
@@ -166,8 +167,8 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "trio": importlib.metadata.version("trio"),
         "dvsim": dvsim_version,
-        **{name: _of_distribution(name) for name in ("hyperqueue", "google-re2", "hyperscan")},
-        **{program: _first_line(program, "--version") for program in ("parallel", "xargs", "grep", "cc")},
+        **{name: _of_distribution(name) for name in ("hyperqueue", "dask", "parsl", "google-re2", "hyperscan")},
+        **{program: _first_line(program, "--version") for program in ("parallel", "xargs", "make", "grep", "cc")},
         "slurm": _first_line(
             "slurmctld", "-V"
         ),  # the other programs of Slurm print a version only with a configuration
@@ -202,12 +203,16 @@ def _first_line(*command: str) -> str:
 
 def _own_version() -> str:
     version = importlib.metadata.version("job-runtime")
+    return f"{version} ({found})" if (found := commit()) else version
+
+
+def commit() -> str:
+    """Return what git calls the commit of this checkout, or an empty text if it is none, or git is not installed."""
     try:
         git = ["git", "-C", TREE, "describe", "--always", "--dirty"]
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return version  # not a checkout, or git is not installed
-    return f"{version} ({commit})"
+        return ""
 
 
 def machine() -> dict[str, str | int | float]:

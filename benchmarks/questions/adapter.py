@@ -2,7 +2,8 @@
 
 Launchers that pass at their first poll, from the scheduler to the results. Bare ones are a minimal class that costs
 nothing. Derived ones are a subclass of DVSim's base class; they run unmodified, in DVSim's environment, on DVSim's
-specifications. Compared with DVSim's adapter and scheduler, which run the same two classes.
+specifications. Compared with DVSim's adapter and scheduler, which run the same two classes; and, for the derived ones,
+with a loop that makes the launchers and calls them, and does nothing else.
 """
 
 from __future__ import annotations
@@ -23,9 +24,17 @@ def question(quick: bool) -> Question:
             dvsim("dvsim/bare", "dvsim_adapter.py", jobs),
             ours("derived", "adapter_derived.py", jobs, python=dvsim_python()),
             dvsim("dvsim/derived", "dvsim_adapter.py", jobs, "--derived"),
+            dvsim("calls", "dvsim_launcher_calls.py", jobs, "--derived"),
         ],
         [
             Figure("adapter", COST, "µs per job", "lower", "bare", {"dvsim": "dvsim/bare"}),
-            Figure("adapter_derived", COST, "µs per job", "lower", "derived", {"dvsim": "dvsim/derived"}),
+            Figure(
+                "adapter_derived",
+                COST,
+                "µs per job",
+                "lower",
+                "derived",
+                {"dvsim": "dvsim/derived", "its calls alone": "calls"},
+            ),
         ],
     )

@@ -140,7 +140,7 @@ def test_versions_are_those_of_what_is_installed(monkeypatch: pytest.MonkeyPatch
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(environment, "dvsim_python", lambda: sys.executable)
-    monkeypatch.setattr(environment, "_ask", lambda *_: "1.57.0 3.11.7")
+    monkeypatch.setattr(environment, "ask", lambda *_: "1.57.0 3.11.7")
     found = environment.versions()
     assert found.keys() >= {"runtime", "python", "trio", "dvsim", "hyperqueue", "grep", "cc"}
     assert (found["dvsim"], found["parallel"], found["xargs"]) == ("1.57.0", "parallel 7", "not installed")

@@ -75,6 +75,8 @@ def test_figures_have_names_of_their_own() -> None:
         ("log.py", ("1", "--read"), {"megabytes_per_second"}),
         ("spawn.py", ("5", "2", "tree"), {"jobs_per_second", "cpu_ms_per_job"}),
         ("spawn.py", ("5", "2", "group"), {"jobs_per_second", "cpu_ms_per_job"}),
+        ("cli.py", ("3", "--fake", "--in-process"), {"jobs"}),
+        ("cli.py", ("3", "--lines"), {"jobs_per_second", "cpu_ms_per_job", "command_mb", "first_ms", "kb_per_job"}),
         ("output.py", ("1",), {"megabytes_per_second", "seconds"}),
         ("output.py", ("1", "--shell"), {"megabytes_per_second", "seconds"}),
         ("start.py", ("1", "-c", "from runtime import *"), {"cpu_ms", "wall_ms"}),
@@ -95,6 +97,15 @@ def test_a_program_that_starts_others_checks_that_they_passed() -> None:
     assert printed.keys() == {"jobs_per_second", "cpu_ms_per_job", PEAK}
     with pytest.raises(BenchmarkError, match="AssertionError"):
         take_sample(peer("c", "spawn_programs.py", "c", "/bin/false", 3, 2))
+    printed = take_sample(peer("make", "commands.py", "make", 3, 2))
+    assert printed.keys() == {"jobs_per_second", "cpu_ms_per_job", "command_mb", "first_ms", PEAK}
+
+
+@pytest.mark.slow
+def test_a_peer_of_the_scheduler_checks_its_results() -> None:
+    for command in (("trio_loop.py", 20), ("graphs.py", "graphlib", 20)):
+        printed = take_sample(peer("peer", *command))
+        assert printed.keys() == {"jobs_per_second", "microseconds_per_job", PEAK}
 
 
 @pytest.mark.slow
