@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import attrs
-
-from benchmarks import environment, report
+from benchmarks import environment, history, report
 from benchmarks.arguments import Parser
+from benchmarks.before import AGAIN, BEFORE, became_worse, checked_out, commit_before, with_baseline
 from benchmarks.cleanup import Stopped, no_process_left
 from benchmarks.figures import answer
-from benchmarks.model import Answer, BenchmarkError, Contender, Figure, Measures, Question
+from benchmarks.model import Answer, BenchmarkError, Contender, Measures, Question
 from benchmarks.questions import QUESTIONS
 from benchmarks.sampling import take_samples
 
@@ -35,9 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with no_process_left():
             versions, machine = environment.versions(), environment.machine()
-            answers = _answers(names, options)
+            questions = _questions(names, options.quick)
+            with _other_checkouts(options) as checkouts:
+                answers = _answers(questions, options, checkouts)
             print(report.table(answers))
             report.write(RESULTS, answers, versions, machine)
+            if not options.quick:
+                history.append(RESULTS, answers, environment.commit(), machine, datetime.now(UTC))
     except BenchmarkError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
@@ -45,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stopped by {exc.signal.name}", file=sys.stderr)
         return 128 + exc.signal
     print(f"\nA ratio above 1 says that ours is better. Written: {RESULTS}")
+    for line in became_worse(answers):
+        print(f"WORSE: {line}")
     if options.quick:
         print("These sizes only show that everything works; their figures mean nothing.")
     return 0
@@ -66,8 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"samples of each contender, {ROUNDS} by default",
     )
     parser.add_argument(
-        "--baseline", metavar="DIR", type=_checkout, help="another checkout of this project, as one more peer"
+        "--baseline",
+        metavar="DIR",
+        type=_checkout,
+        help="another checkout of this project, as one more peer; instead of the commit before",
     )
+    parser.add_argument("--alone", action="store_true", help="do not compare with the commit before")
     return parser
 
 
@@ -86,10 +97,22 @@ def _checkout(text: str) -> str:
     return str(tree)
 
 
-def _answers(names: Sequence[str], options: argparse.Namespace) -> list[Answer]:
-    questions = _questions(names, options.quick)
+@contextmanager
+def _other_checkouts(options: argparse.Namespace) -> Iterator[Mapping[str, str]]:
+    """Yield the checkouts that this one is compared with, by the name of the peers."""
     if options.baseline:
-        questions = [with_baseline(question, options.baseline) for question in questions]
+        yield {BASELINE: options.baseline}
+    elif options.quick or options.alone or (commit := commit_before()) is None:
+        yield {}
+    else:
+        print(f"{BEFORE}: {commit[:10]}", flush=True)
+        with checked_out(commit) as tree:
+            yield {AGAIN: tree, BEFORE: tree}
+
+
+def _answers(questions: Sequence[Question], options: argparse.Namespace, checkouts: Mapping[str, str]) -> list[Answer]:
+    for name, tree in checkouts.items():
+        questions = [with_baseline(question, tree, name) for question in questions]
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     answers = []
     for question in questions:
@@ -113,24 +136,6 @@ def _questions(names: Sequence[str], quick: bool) -> list[Question]:
         lines = [f"{', '.join(askers)}: {what}" for what, askers in missing.items()]
         raise BenchmarkError("\n".join([*lines, "Leave a question out with --without NAME."]))
     return questions
-
-
-def with_baseline(question: Question, tree: str) -> Question:
-    """Return `question` with each program of this project also run from another checkout, with its `runtime`."""
-    compared = {figure.ours for figure in question.figures}
-    contenders: list[Contender] = []
-    for contender in question.contenders:
-        contenders.append(contender)
-        if contender.name in compared:
-            # Its own programs, because they import the modules of their commit.
-            command = [part.replace(f"{environment.HERE}/", f"{tree}/benchmarks/", 1) for part in contender.command]
-            contenders.append(attrs.evolve(contender, name=f"{contender.name}/{BASELINE}", command=command, tree=tree))
-    figures = [_figure_with_baseline(figure) for figure in question.figures]
-    return attrs.evolve(question, contenders=contenders, figures=figures)
-
-
-def _figure_with_baseline(figure: Figure) -> Figure:
-    return attrs.evolve(figure, peers={**figure.peers, BASELINE: f"{figure.ours}/{BASELINE}"})
 
 
 def _show(contender: Contender, measures: Measures) -> None:

@@ -54,6 +54,7 @@ WORKLOADS: Final = (
     Workload("scheduler", "scheduler.py", 500, 5_000, ["--as-cli"]),
     Workload("scheduler_library", "scheduler.py", 500, 5_000),
     Workload("journal", "journal.py", 500, 5_000, ["--cost", "journal", "--rounds", "1"]),
+    Workload("cli", "cli.py", 100, 1_000, ["--fake", "--in-process"]),
     Workload("adapter", "adapter.py", 500, 5_000),
     Workload(
         "spawn", "spawn.py", 200, 2_000, ["32", "tree"], slowness=50

@@ -50,7 +50,7 @@ question = Question(
     setup,
 )
 program.QUESTIONS = {"ever": lambda quick: question}
-sys.exit(program.main([]))
+sys.exit(program.main(["--alone"]))
 """
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import attrs
 import pytest
 
 from benchmarks import __main__ as program
@@ -34,6 +33,7 @@ def broken(quick: bool) -> Question:
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(program, "QUESTIONS", {"speed": speed, "broken": broken})
     monkeypatch.setattr(program, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(program, "commit_before", lambda: None)
     monkeypatch.setattr(environment, "versions", dict)
     return tmp_path / "results"
 
@@ -128,19 +128,30 @@ def test_results_that_cannot_be_written_have_been_shown(results: Path, capsys: p
     assert printed.err.splitlines()[-1].startswith("error: the results cannot be written: ")
 
 
-def test_a_baseline_is_a_peer_of_each_figure_of_ours() -> None:
-    asked = speed(quick=True)
-    unasked = script("c", 1, environment.TREE)  # such as an idle loop: only peers are compared with it
-    question = program.with_baseline(attrs.evolve(asked, contenders=[*asked.contenders, unasked]), "/other")
-    assert [(contender.name, contender.tree) for contender in question.contenders] == [
-        ("a", environment.TREE),
-        ("a/baseline", "/other"),
-        ("b", None),
-        ("c", environment.TREE),
-    ]
-    assert question.contenders[1].command == question.contenders[0].command, "it is no program of ours"
-    ours = environment.ours("own", "log.py", 3)
-    asked = attrs.evolve(asked, contenders=[ours], figures=[attrs.evolve(asked.figures[0], ours="own")])
-    own, other = program.with_baseline(asked, "/other").contenders
-    assert other.command == [own.command[0], "/other/benchmarks/samples/log.py", "3"]
-    assert question.figures[0].peers == {"peer": "b", "baseline": "a/baseline"}
+def test_a_full_run_adds_a_line_for_each_figure_to_the_history(results: Path) -> None:
+    for _ in range(2):
+        assert program.main(["--only", "speed", "--rounds", "3"]) == 0
+    assert program.main(["--only", "speed", "--quick"]) == 0
+    first, second = map(json.loads, (results / "history.jsonl").read_text().splitlines())
+    assert (first["figure"], first["unit"], first["better"]) == ("speed", "jobs/s", "higher")
+    assert (first["median"], first["samples"], first["commit"]) == (6, 3, environment.commit())
+    assert first["date"] <= second["date"]
+    assert "CPUs" in first["machine"]
+
+
+def test_the_commit_before_is_measured_in_turns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def checked_out(commit: str) -> Iterator[str]:
+        assert commit == "abc"
+        yield "/other"
+
+    monkeypatch.setattr(program, "commit_before", lambda: "abc")
+    monkeypatch.setattr(program, "checked_out", checked_out)
+    assert program.main(["--only", "speed"]) == 0
+    printed = capsys.readouterr()
+    assert "5 samples each of a, a/before, a/before, again, b" in printed.out
+    assert "WORSE" not in printed.out
+    assert program.main(["--only", "speed", "--alone"]) == 0
+    assert "5 samples each of a, b" in capsys.readouterr().out
