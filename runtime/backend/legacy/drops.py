@@ -27,6 +27,12 @@ LAST_DROPS_TIMEOUT: Final = 1.0
 the end of a run behind one bad `__del__`, with a tenth healthy ones would run on in a daemon thread."""
 
 
+DELAY: Final = 0.05
+"""Seconds that a launcher waits for others that are dropped with it. Each hop to the thread may cost as long as the
+interpreter lets one thread run, 5 ms, and ten times shorter would save few hops; ten times longer would hold the
+launchers of some ten thousand quick jobs."""
+
+
 class Drops:
     """The launchers that are to be dropped.
 
@@ -71,6 +77,7 @@ class Drops:
 
     async def _run(self) -> None:
         try:
+            await trio.sleep(DELAY)
             await self._drop_all()
         finally:
             self._has_task = False

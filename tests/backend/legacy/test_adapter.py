@@ -15,7 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, hung_calls
+from runtime.backend.legacy import LauncherBusyError, LauncherError, LegacyLauncherAdapter, drops, hung_calls
 from runtime.backend.legacy.entry import Entry
 from runtime.backend.legacy.poller import FIRST_TICK, Poller
 from runtime.errors import BackendBrokenError
@@ -569,7 +569,7 @@ async def test_with_nothing_to_poll_no_task_wakes_up(autojump_clock: MockClock) 
     async with rig(cls) as it:
         await it.submit("a")
         await it.backend.drain()
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(2 * drops.DELAY)
         steps = Steps()
         trio.lowlevel.add_instrument(steps)
         await trio.sleep(3600)
