@@ -12,6 +12,7 @@ from benchmarks.questions import (
     adapter_kill,
     adapter_stall,
     cli,
+    display,
     imports,
     journal,
     log,
@@ -24,6 +25,7 @@ from benchmarks.questions import (
 QUESTIONS: Final[Mapping[str, Callable[[bool], Question]]] = {
     "scheduler": scheduler.question,
     "journal": journal.question,
+    "display": display.question,
     "adapter": adapter.question,
     "adapter_stall": adapter_stall.question,
     "adapter_isolated": adapter_isolated.question,

@@ -26,7 +26,7 @@ def make_specs(jobs: int) -> list[JobSpec]:
 
 
 async def as_cli(specs: list[JobSpec], width: int) -> list[JobResult[JobSpec]]:
-    """Run as the command line does: see `runtime.cli.run.raise_gc_threshold`."""
+    """Run as the command line does: see `runtime.cli.gc_threshold.raise_gc_threshold`."""
     gc.set_threshold(50_000, 20, 100)
     scheduler = Scheduler(specs, FakeBackend(), max_parallelism=width)
     gc.freeze()

@@ -172,13 +172,14 @@ def _about_jobs(options: Namespace, command: Sequence[str]) -> int:
     from runtime.cli.dry_run import dry_run_lines
     from runtime.cli.events_file import STDOUT
     from runtime.cli.exit_codes import output_exit_code, print_error
+    from runtime.cli.gc_threshold import raise_gc_threshold
     from runtime.cli.listing import backend_lines, job_lines
     from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
     from runtime.cli.options import check_current_directory, hide_values
     from runtime.cli.prepare import add_pythonpath, prepare
     from runtime.cli.prove_options import PROVE
     from runtime.cli.rerun_jobs import prepare_rerun
-    from runtime.cli.run import Run, raise_gc_threshold
+    from runtime.cli.run import Run
     from runtime.report.output import Output
 
     output, errors = Output(sys.stdout), Output(sys.stderr)

@@ -74,19 +74,6 @@ case, from the results)."""
 RESCUE_TIMEOUT: Final = 2.0
 """Seconds for writing the results when the process is told to exit at once. Arbitrary: ten times longer, the third
 Ctrl-C seems to do nothing; ten times shorter, the results of a large run may be lost."""
-GC_THRESHOLD: Final = 50_000
-"""Allocations between two garbage collections. The graph, the bulk of all objects, is exempt from them. Arbitrary:
-ten times fewer, collections take a noticeable part of a large run again; ten times more, garbage piles up."""
-
-
-def raise_gc_threshold() -> None:
-    """Let Python's garbage collector run less often, before the jobs are read.
-
-    A graph of jobs is many objects that stay until the end, in which the collector looks for cycles again and again in
-    vain. So it runs seldom while they are made, and skips them when the run has begun (`gc.freeze`). A program may
-    choose this, a library must not: it changes the whole process.
-    """
-    gc.set_threshold(GC_THRESHOLD, 20, 100)
 
 
 @runtime_checkable

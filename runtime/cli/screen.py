@@ -24,9 +24,9 @@ from runtime.report.summary import Line, failure_line
 from runtime.report.text import printable
 from runtime.report.user_messages import USER_MESSAGES
 
-LIVE_INTERVAL: Final = 0.25
-"""Seconds between two updates. Arbitrary: to a person it seems immediate. Ten times longer, it would seem to hang; ten
-times shorter, drawing would cost a noticeable part of a CPU."""
+LIVE_INTERVAL: Final = 0.5
+"""Seconds between two updates. Arbitrary: as for a page in a browser (`runtime.serve.feeds.INTERVAL`). Ten times
+longer, it would seem to hang; ten times shorter, drawing would cost a noticeable part of a CPU."""
 MAX_FAILURES_AT_ONCE: Final = 20
 """Failures that get a line each, of those in one update. Arbitrary: ten times more would scroll everything else away
 when a licence server fails; ten times fewer would hide most failures of a usual run."""

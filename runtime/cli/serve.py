@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from runtime.cli.exit_codes import output_exit_code, print_error
+from runtime.cli.gc_threshold import raise_gc_threshold
 from runtime.cli.options import check_out
 from runtime.cli.serve_options import TOKEN_VARIABLE
 from runtime.jobfile.errors import InputError, shown
@@ -41,6 +42,7 @@ def serve_results(options: argparse.Namespace, output: Output) -> int:
         results = Results(path)
     except OSError as exc:
         raise InputError(f"RESULTS is {path}: {exc.strerror}; expected a directory with runs in it") from exc
+    raise_gc_threshold()
     trio.run(_serve, results, options, token, output)
     return output_exit_code(output)
 

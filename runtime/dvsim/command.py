@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from runtime.cli.earlier import Earlier
 from runtime.cli.events_file import STDOUT
 from runtime.cli.exit_codes import EXIT_BUG, EXIT_NOT_WRITTEN
+from runtime.cli.gc_threshold import raise_gc_threshold
 from runtime.cli.logs import ErrorLines, level_of, log_to, log_to_file
 from runtime.cli.options import check_current_directory, check_out
 from runtime.cli.past_runs import find_run
 from runtime.cli.prepare import add_pythonpath
-from runtime.cli.run import raise_gc_threshold
 from runtime.dvsim.start import check_version, dvsim_exit_code
 from runtime.jobfile.errors import InputError
 from runtime.report.output import Output

@@ -124,27 +124,37 @@ class RunProgress:
             self._failed.clear()
 
     def apply(self, change: StatusChange[ReportedJob]) -> None:
-        """Record one status change. That of a job that has passed need not have its event."""
-        # This is done twice for each job of a run: so there are few calls.
+        """Record one status change."""
+        # This, `begin_job` and `end_job` are done for each job of a run, twice: so they make few calls.
         job_id, event, new = change.id, change.event, change.new
-        # A status may come again, with a new note: the job has had it since the first time.
         if new is JobStatus.RUNNING:
-            self._running.begin(job_id, change.at, change.note or "")
-            self._waiting.pop(job_id)
-            return
-        since = self._running.stop(job_id)
-        if new is JobStatus.QUEUED and change.note and event is None:
+            self.begin_job(job_id, change.at, change.note)
+        elif new is JobStatus.PASSED:
+            self.end_job(job_id, change.at)
+        elif new is JobStatus.QUEUED and change.note and event is None:
+            self._running.stop(job_id)
             self._waiting.wait(job_id, change.at, change.note)
-            return
-        self._waiting.pop(job_id)
-        if not new.is_terminal:
+        elif new.is_terminal:
+            self.end_job(job_id, change.at)
+            if event is not None:
+                self._fail(JobResult(change.job, event))
+        else:
+            self._running.stop(job_id)
+            self._waiting.pop(job_id)
             if event is not None:
                 self._retries.append(retry_line(change))
-            return
+
+    def begin_job(self, job_id: str, at: float, note: str | None) -> None:
+        """Record that a job runs. It may come again, with a new note: the job runs since the first time."""
+        self._running.begin(job_id, at, note or "")
+        self._waiting.pop(job_id)
+
+    def end_job(self, job_id: str, at: float) -> None:
+        """Record that a job has ended, but for why: one that did not pass comes to `apply`."""
+        since = self._running.stop(job_id)
+        self._waiting.pop(job_id)
         # One that was not seen to run has a result of another run, or was too short to be seen.
-        self._left.end(job_id, None if since is None else change.at - since)
-        if new is not JobStatus.PASSED and event is not None:
-            self._fail(JobResult(change.job, event))
+        self._left.end(job_id, None if since is None else at - since)
 
     def _fail(self, result: JobResult[ReportedJob]) -> None:
         # There may be thousands of these, and they would hide the failure that caused them.

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from runtime.job import JobCompletionEvent, JobStatus
+from runtime.job import JobStatus
 from runtime.job.counting import COUNTED_AS, counted_as
-from runtime.job.status import PASSED, QUEUED, RUNNING
-from runtime.journal.descriptions import JobDescription
+from runtime.job.status import PASSED, QUEUED, RUNNING, TERMINAL
 from runtime.journal.records import Begin, Ended, Jobs, Progress, Record, Starting
 from runtime.journal.replay import RunState
 from runtime.report.progress import RunProgress, RunSnapshot
@@ -115,24 +114,22 @@ class RecordedProgress:
             before[number] = new
             counts[old] -= 1
             counts[new] += 1
-            self._tell(number, old, new, epoch + at, note, has_ended)
+            # What most jobs do has no event and no description, which would take most of the time.
+            if new is PASSED:
+                self._count_as(number, COUNTED_AS[0])
+                self.progress.end_job(state.ids[number], epoch + at)
+            elif new is RUNNING and old not in TERMINAL:
+                self.progress.begin_job(state.ids[number], epoch + at, note)
+            else:
+                self._tell(number, old, new, epoch + at, note, has_ended)
 
     def _tell(self, number: int, old: JobStatus, new: JobStatus, at: float, note: str | None, has_ended: bool) -> None:
         state = self.state
-        event: JobCompletionEvent | None = None
-        if new is PASSED:  # as of most jobs, whose events and descriptions would take most of the time
-            self._count_as(number, COUNTED_AS[0])
-        elif new.is_terminal:
-            event = state.result(number)
-            assert event is not None
-            self._count_as(number, counted_as(event))
-        else:
-            self._count_as(number, None)
-            earlier = state.earlier(number) if has_ended else ()
-            if earlier:  # a job can write a journal, which says something else
-                event, note = earlier[-1], "it is tried again"
-        has_more = event is not None or old.is_terminal
-        job = state.description(number) if has_more else JobDescription(state.ids[number])
+        job, event = state.description(number), state.result(number)
+        self._count_as(number, None if event is None else counted_as(event))
+        if event is None and has_ended and (earlier := state.earlier(number)):
+            # A job can write a journal, which says something else.
+            event, note = earlier[-1], "it is tried again"
         if old.is_terminal and not new.is_terminal:  # a resume runs it again
             self.progress.add([(job.id, job.seed)])
         self.progress.apply(StatusChange(job, job.id, old, new, at, note, event))

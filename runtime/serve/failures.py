@@ -79,8 +79,17 @@ class FailureTable:
                 self._look_again(list(self._key_of))  # a resume may come with other rules
             case Jobs() if self._key_of:
                 self._look_again([each for each in self._key_of if state.numbers[state.ids[each]] != each])
-            case Starting() | Ended():
-                self._look_again([number for number in record.jobs if 0 <= number < len(state.ids)])
+            case Starting():
+                self._look_again([number for number in record.jobs if number in self._key_of])
+            case Ended():
+                statuses, known = state.statuses, range(len(state.ids))
+                self._look_again(
+                    [
+                        number
+                        for number in record.jobs
+                        if number in known and (statuses[number] is not PASSED or number in self._key_of)
+                    ]
+                )
 
     def newest(self, count: int) -> list[int]:
         """Return the numbers of the last failures, the newest first."""

@@ -17,7 +17,7 @@ from benchmarks.model import PEAK, BenchmarkError
 from benchmarks.questions import QUESTIONS
 from benchmarks.samples import scheduler
 from benchmarks.sampling import take_sample
-from runtime.cli.run import raise_gc_threshold
+from runtime.cli.gc_threshold import raise_gc_threshold
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,7 @@ def test_figures_have_names_of_their_own() -> None:
         ("journal.py", ("100", "--cost", "lines"), {"microseconds_per_job", "jobs_per_second"}),
         ("journal.py", ("100",), {"load_seconds", "bytes_per_job"}),
         ("journal.py", ("100", "--lines"), {"load_seconds", "bytes_per_job"}),
+        ("display.py", ("100",), {"display_percent", "cpu_seconds", "picture_seconds", "change_seconds"}),
         ("adapter.py", ("100",), {"microseconds_per_job"}),
         ("adapter_stall.py", ("5",), {"longest_gap_ms"}),
         ("adapter_stall.py", ("5", "--idle"), {"longest_gap_ms"}),

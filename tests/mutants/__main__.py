@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -11,18 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.planting import (
-    MIN_TIMEOUT,
-    ROOT,
-    TIMEOUT_FACTOR,
-    Mutant,
-    Verdict,
-    copy_tree,
-    judge,
-    plant,
-    read_mutants,
-    run_tests,
-)
+from tests.mutants.planting import HERE, ROOT, Limits, Verdict, copy_tree, judge, plant, read_mutants
+
+RECORDED = HERE / "caught_by.toml"
+HEAD = "# The test that caught each mutant when `python -m tests.mutants --record` was last run; it is run first.\n\n"
 
 
 def say(text: str) -> None:
@@ -30,24 +23,12 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def timeouts(mutants: list[Mutant], workers: ThreadPoolExecutor) -> dict[tuple[str, ...], float]:
-    """Return the timeout of each group of tests in seconds, measured in a copy without a bug.
-
-    A group that fails there has none: it would catch any mutant.
-    """
-
-    def measure(tests: tuple[str, ...]) -> tuple[tuple[str, ...], float, int | None, str]:
-        began = time.monotonic()
-        code, text = run_tests(tree, tests, timeout=300)
-        return tests, max(MIN_TIMEOUT, TIMEOUT_FACTOR * (time.monotonic() - began)), code, text
-
-    with tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
-        tree = copy_tree(Path(name))
-        measured = list(workers.map(measure, sorted({mutant.tests for mutant in mutants})))
-    for tests, _, code, text in measured:
-        if code != 0:
-            say(f"fails without a mutant: {' '.join(tests)}: {text}")
-    return {tests: limit for tests, limit, code, _ in measured if code == 0}
+def record(verdicts: list[Verdict]) -> None:
+    """Write which test caught each mutant. Those that were not run keep what they have."""
+    known = {mutant.name: mutant.caught_by for mutant in read_mutants()}
+    known |= {verdict.mutant.name: verdict.test for verdict in verdicts if verdict.outcome.good}
+    lines = [f"{name} = {json.dumps(test)}\n" for name, test in sorted(known.items()) if test is not None]
+    RECORDED.write_text(HEAD + "".join(lines), "utf-8")
 
 
 def main() -> int:
@@ -55,6 +36,7 @@ def main() -> int:
     parser.add_argument("count", nargs="?", type=int, help="the number of random mutants; all by default")
     parser.add_argument("--seed", type=int, default=None, help="the seed of an earlier run")
     parser.add_argument("--only", default="", help="mutants whose name contains this")
+    parser.add_argument("--record", action="store_true", help=f"write which test caught each into {RECORDED.name}")
     options = parser.parse_args()
 
     mutants = list(read_mutants())
@@ -70,21 +52,19 @@ def main() -> int:
         say(f"seed {seed}")
     began = time.monotonic()
     verdicts: list[Verdict] = []
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        limits = timeouts(mutants, workers)
-        unjudged = [mutant.name for mutant in mutants if mutant.tests not in limits]
-        judged = [mutant for mutant in mutants if mutant.tests in limits]
-        for verdict in workers.map(lambda mutant: judge(mutant, limits[mutant.tests]), judged):
+    with ThreadPoolExecutor(os.cpu_count()) as workers, tempfile.TemporaryDirectory(prefix="mutant-none-") as name:
+        limits = Limits(copy_tree(Path(name)))
+        for verdict in workers.map(lambda mutant: judge(mutant, limits), mutants):
             verdicts.append(verdict)
-            say(f"{verdict.outcome.value:15} {verdict.mutant.name}: {verdict.mutant.breaks}")
-            say(f"{'':15}   {verdict.text}")
+            say(f"{verdict.outcome.value:16} {verdict.mutant.name}: {verdict.mutant.breaks}")
+            say(f"{'':16}   {verdict.text}")
+    if options.record:
+        record(verdicts)
     bad = [verdict.mutant.name for verdict in verdicts if not verdict.outcome.good]
     say(f"{len(verdicts) - len(bad)} of {len(verdicts)} mutants caught in {time.monotonic() - began:.0f} s")
     if bad:
         say(f"not caught: {', '.join(bad)}")
-    if unjudged:
-        say(f"not judged, because their tests fail without them: {', '.join(unjudged)}")
-    return 1 if bad or unjudged or not verdicts else 0
+    return 1 if bad or not verdicts else 0
 
 
 if __name__ == "__main__":
