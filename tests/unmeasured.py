@@ -1,8 +1,12 @@
-"""The environment of a program that has limits of its own, without the measuring of coverage."""
+"""The environment of programs that coverage is not to measure: they have limits, or it matters how soon they exit."""
 
 from __future__ import annotations
 
 import os
+from typing import Final
+
+UNMEASURED: Final = {name: "" for name in os.environ if name.startswith("COVERAGE_")}
+"""Variables with which a new interpreter does not measure, for `tests.cli.program`; none where nothing is measured."""
 
 
 def unmeasured() -> dict[str, str]:

@@ -31,6 +31,7 @@ from tests.cli.program import Fifo, command, end_of, job_file, results, start, s
 from tests.journal.sink import Sink
 from tests.report.results import result
 from tests.scheduler.planning import job
+from tests.unmeasured import UNMEASURED
 
 # ---------------------------------------------------------------------- the run
 
@@ -329,7 +330,7 @@ def test_another_user_is_refused_and_the_run_notices_nothing(here: Here, tmp_pat
     jobs = {"a": {"cmd": f"echo > {fifo.path}; exec sleep 1000"}}
     with started(tmp_path, "run", job_file(tmp_path, jobs)) as program:
         fifo.hear()
-        refused = end_of(start(tmp_path, words=[*become, *command("ctl", "latest", "stop")]))
+        refused = end_of(start(tmp_path, words=[*become, *command("ctl", "latest", "stop")], env=UNMEASURED))
         assert (refused.code, refused.out) == (2, "")
         assert refused.err.endswith(": it belongs to the user 0; expected a run of one's own\n")
         box = tmp_path / "results" / "latest" / DIRECTORY_NAME

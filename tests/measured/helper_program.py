@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / ".coverage"
 
 
 def main(words: list[str]) -> None:
@@ -27,7 +28,9 @@ def main(words: list[str]) -> None:
     sys.path.append(str(ROOT / ".venv" / "lib" / version / "site-packages"))
     import coverage
 
-    measuring = coverage.Coverage(ROOT / ".coverage", data_suffix=True, config_file=str(ROOT / "pyproject.toml"))
+    # By its directory, as `runtime` cannot be imported here.
+    settings, package = str(ROOT / "pyproject.toml"), str(ROOT / "runtime")
+    measuring = coverage.Coverage(DATA, data_suffix=True, config_file=settings, source=[package])
     measuring.start()
     sys.path.pop()  # a helper finds the standard library only
     sys.argv[:] = words
