@@ -9,6 +9,7 @@ from runtime.errors import SpecError
 from runtime.job import compile_pattern
 from runtime.verdict.engine import Engine, PythonEngine
 from runtime.verdict.linear import LinearEngine, is_linear
+from runtime.verdict.lines import Block
 from runtime.verdict.search_limits import harmless_length
 
 MAX_LINE: Final = 300
@@ -50,7 +51,8 @@ class BucketRules:
     def name_of(self, lines: Sequence[str]) -> str | None:
         """Return the name of the first rule of which a pattern matches one of the lines; `None` if there is none."""
         block = b"\n".join(line.encode("utf-8", "surrogatepass")[:MAX_LINE].replace(b"\n", b" ") for line in lines)
-        first = min((hit.pattern for hit in self._engine.scan(block, range(len(self._names)), ())), default=None)
+        hits = self._engine.scan(Block.of(block), range(len(self._names)), ())
+        first = min((hit.pattern for hit in hits), default=None)
         return None if first is None else self._names[first]
 
 

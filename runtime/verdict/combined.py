@@ -14,6 +14,7 @@ from runtime.job import compile_pattern
 from runtime.verdict.engine import Hit, PythonEngine
 from runtime.verdict.judge import LogPatterns
 from runtime.verdict.linear import LinearEngine, is_linear
+from runtime.verdict.lines import Block
 from runtime.verdict.search_limits import harmless_length
 from runtime.verdict.worker import WorkerEngine, Workers
 
@@ -43,7 +44,7 @@ class CombinedEngine:
         self._worker = WorkerEngine(patterns, workers, budget)
         self._in_process_left = IN_PROCESS
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`; raises what `WorkerEngine.scan` raises."""
         linear = self._linear_numbers
         yield from self._linear.scan(block, [n for n in first if n in linear], [n for n in last if n in linear])
@@ -51,9 +52,9 @@ class CombinedEngine:
         if not (first or last):
             return
         # `harmless_length` bounds one search, not their number: so the bytes that are searched here are bounded, too.
-        self._in_process_left -= len(block)
+        self._in_process_left -= block.end - 1
         if self._in_process_left >= 0:
-            longest = max(map(len, block.split(b"\n")))
+            longest = max(map(len, block.lines.split(b"\n")))
             safe = {n for n in (*first, *last) if harmless_length(self._patterns[n]) >= longest}
             yield from self._python.scan(block, [n for n in first if n in safe], [n for n in last if n in safe])
             first, last = [n for n in first if n not in safe], [n for n in last if n not in safe]

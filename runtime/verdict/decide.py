@@ -177,11 +177,11 @@ def _excerpt(log: Judgement, *, with_tail: bool) -> tuple[list[int | tuple[int, 
 
     First come the numbers of the line that explains the failure, and of the failing line, as far as they are known.
     """
-    if log.lines is None:  # the end alone was read, so its lines have no numbers
-        return [], log.tail
     # By line number: where the last lines and those around the failure overlap, each is shown once.
     shown: dict[int, str] = {}
     if with_tail:
+        if log.lines is None:  # the end alone was read, so its lines have no numbers
+            return [], log.tail
         shown.update(enumerate(log.tail, log.lines - len(log.tail) + 1))
     single = [each for each in (log.explanation, log.failure) if each is not None]
     for each in single:

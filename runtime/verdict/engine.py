@@ -13,6 +13,7 @@ from typing import Protocol
 
 import attrs
 
+from runtime.verdict.lines import Block
 from runtime.verdict.python_search import search
 
 
@@ -33,11 +34,11 @@ class Hit:
 class Engine(Protocol):
     """Finds lines that match. Made with a sequence of compiled patterns, into which `Hit.pattern` is an index."""
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
-        r"""Return, for the patterns in `first`, the first line that each matches, and for those in `last` the last one.
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
+        """Return, for the patterns in `first`, the first line that each matches, and for those in `last` the last one.
 
         Args:
-            block: whole lines with ``\n`` between them, none at the end; carriage returns are removed already.
+            block: the lines to search.
             first: indexes of the patterns whose first hit to find.
             last: indexes of the patterns whose last hit to find.
         """
@@ -54,9 +55,9 @@ class PythonEngine:
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         self._patterns = tuple(patterns)
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`."""
-        for found in search(self._patterns, block, first, last):
+        for found in search(self._patterns, block.lines, first, last):
             if found[1] >= 0:
                 yield Hit(*found)
 

@@ -15,6 +15,8 @@ from runtime.verdict.explaining import COMPLAINTS, ERRORS, HINTS, MAX_SEARCHED, 
 from runtime.verdict.ignoring import IgnoringEngine
 from runtime.verdict.judge import Judgement, LogJudge, LogPatterns
 from runtime.verdict.linear import LinearEngine, is_linear
+from runtime.verdict.lines import Block
+from runtime.verdict.log import LineNumbers
 
 MakeEngine: TypeAlias = Callable[[Sequence[re.Pattern[bytes]]], Engine]
 """Makes an engine from the compiled patterns."""
@@ -46,17 +48,18 @@ class ExplainingJudge:
         for judge in (self._judge, self._errors, self._hints):
             judge.close()
 
-    def feed(self, chunk: bytes) -> None:
-        """See `LogJudge.feed`."""
-        self._judge.feed(chunk)
-        self._errors.feed(chunk)
+    def take(self, block: Block) -> None:
+        """See `LogJudge.take`."""
+        self._judge.take(block)
+        self._errors.take(block)
         if not self._errors.has_failed:
-            self._hints.feed(chunk)
+            self._hints.take(block)
 
-    def finish(self) -> Judgement:
+    def finish(self, numbers: LineNumbers, *, numbered: bool = True) -> Judgement:
         """See `LogJudge.finish`."""
-        error, hint = self._errors.finish().failure, self._hints.finish().failure
-        return attrs.evolve(self._judge.finish(), explanation=error or hint)
+        found = self._judge.finish(numbers, numbered=numbered)
+        explaining = self._errors if self._errors.has_failed else self._hints
+        return attrs.evolve(found, explanation=explaining.finish(numbers, numbered=False).failure)
 
 
 def explaining_index(lines: Sequence[str]) -> int | None:
@@ -68,7 +71,7 @@ def explaining_index(lines: Sequence[str]) -> int | None:
         line[:MAX_SEARCHED].encode("utf-8", "surrogatepass")[:MAX_SEARCHED].replace(b"\n", b" ") for line in lines
     )
     for patterns, ignored in ((ERRORS, _COMPLAINT), (HINTS, _REMARK)):
-        hits = IgnoringEngine(_engine(patterns), ignored).scan(block, range(len(patterns)), ())
+        hits = IgnoringEngine(_engine(patterns), ignored).scan(Block.of(block), range(len(patterns)), ())
         if (index := min((hit.line for hit in hits), default=None)) is not None:
             return index
     return None

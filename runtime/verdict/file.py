@@ -17,9 +17,10 @@ from runtime.roots import RootedPath
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.explaining_judge import judge_for
 from runtime.verdict.judge import TAIL_LINES, Judgement, LogPatterns, to_text
-from runtime.verdict.lines import visible_part
+from runtime.verdict.lines import read_blocks, visible_part
+from runtime.verdict.log import LineNumbers, LogText
 from runtime.verdict.prefilter import best_engine
-from runtime.verdict.sparse import data_size, read_chunks
+from runtime.verdict.sparse import LogFile
 from runtime.verdict.worker import JudgingError, Workers
 
 MAX_LOG: Final = 64 << 30
@@ -58,7 +59,7 @@ _ATTEMPTS: Final = 3
 asked again and again."""
 
 _TRANSIENT: Final = frozenset({errno.EIO, errno.ESTALE})
-"""Errors of a network file system that opening the file again may resolve."""
+"""Errors that opening the file again may resolve: of a network file system, and of a log that was cut meanwhile."""
 
 
 class TooLongError(Exception):
@@ -79,6 +80,7 @@ def judge_log(
     clock: Callable[[], float] = stopped_clock,
     wall: Callable[[], float] = stopped_clock,
     longest: int | None = None,
+    numbered: bool = True,
 ) -> Judgement:
     """Judge the log at `path`, up to the size that it has now.
 
@@ -90,6 +92,7 @@ def judge_log(
         clock: tells the processor time of this thread, in seconds; the default stands still, for no limit.
         wall: tells the time on the wall clock, in seconds; the default stands still, for no limit.
         longest: bytes of the longest log that is read at all; `None` for no limit.
+        numbered: see `LogJudge.finish`.
 
     Raises:
         TooLongError: if it has more than `longest` bytes.
@@ -101,15 +104,16 @@ def judge_log(
         with open_log(path) as (fd, status), closing(Workers()) as own:
             if longest is not None and status.st_size > longest:
                 raise TooLongError
-            whole_budget = budget + data_size(fd, status) / BUDGET_RATE
+            log = LogFile(fd, status)
+            whole_budget = budget + log.data_size() / BUDGET_RATE
             limits = _Limits(whole_budget, clock, wall)
             pool = workers or own
             with closing(judge_for(patterns, lambda compiled: best_engine(compiled, pool, whole_budget))) as judge:
                 # Up to the size at the time of opening: a process that the job left behind may write for ever.
-                for chunk in read_chunks(fd, 0, status):
-                    judge.feed(chunk.text)
-                    limits.check(status.st_size - chunk.end)
-                return judge.finish()
+                for block in read_blocks(log, raw=patterns.raw_lines):
+                    judge.take(block)
+                    limits.check(log.size - block.next.offset)
+                return judge.finish(LineNumbers(log), numbered=numbered)
 
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -142,18 +146,25 @@ class _Limits:
             raise JudgingError(msg)
 
 
-def judge_text(text: bytes, patterns: LogPatterns) -> Judgement:
+def judge_text(text: bytes, patterns: LogPatterns, *, numbered: bool = True) -> Judgement:
     """Judge a log that is in memory. For `are_linear` patterns: others may take long, or need a process.
 
     Without patterns the judgement is that of `read_tail`.
+
+    Args:
+        text: the log.
+        patterns: what to look for.
+        numbered: see `LogJudge.finish`.
     """
     if not patterns:
         return _tail_of(text, raw=patterns.raw_lines)
     with closing(Workers()) as none_needed:
         engine = partial(CombinedEngine, workers=none_needed, budget=BUDGET)
         with closing(judge_for(patterns, engine)) as judge:
-            judge.feed(text)
-            return judge.finish()
+            log = LogText(text)
+            for block in read_blocks(log, raw=patterns.raw_lines):
+                judge.take(block)
+            return judge.finish(LineNumbers(log), numbered=numbered)
 
 
 def read_tail(path: LogPath, *, raw: bool = False) -> Judgement:

@@ -11,8 +11,9 @@ import attrs
 
 from runtime.verdict.file import BUDGET, LogPath, open_log, stopped_clock
 from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.lines import Position, read_blocks
 from runtime.verdict.prefilter import best_engine
-from runtime.verdict.sparse import read_chunks
+from runtime.verdict.sparse import LogFile
 from runtime.verdict.worker import Workers
 
 _MAX_LOOK: Final = 10.0
@@ -46,8 +47,10 @@ class LogFollower:
         self._wall = wall
         failing = attrs.evolve(patterns, passing=(), runtime=None, simulated_time=None)
         self._judge = LogJudge(failing, lambda found: best_engine(found, workers, budget))
-        self._offset = 0
+        self._raw = patterns.raw_lines
+        self._position = Position()
         self._file: tuple[int, int] | None = None
+        self._size = 0  # at the last look
         self._lock = threading.Lock()
         self._closed = False
 
@@ -62,9 +65,10 @@ class LogFollower:
             with self._lock, open_log(self._path) as (fd, status):
                 self._begin_again_if_replaced(status)
                 until = self._wall() + _MAX_LOOK
-                for chunk in () if self._is_done() else read_chunks(fd, self._offset, status):
-                    self._judge.feed(chunk.text)
-                    self._offset = chunk.end
+                log = LogFile(fd, status)
+                for block in () if self._is_done() else read_blocks(log, self._position, raw=self._raw, ended=False):
+                    self._judge.take(block)
+                    self._position = block.next
                     if self._is_done() or self._wall() > until:
                         break
                 return self._judge.has_failed
@@ -73,7 +77,7 @@ class LogFollower:
                 self.close()
 
     def close(self) -> None:
-        """Stop looking. A look in another thread ends with its current chunk. Does not block."""
+        """Stop looking. A look in another thread ends with its current block. Does not block."""
         self._closed = True  # before the lock is tried: a look that holds it sees this when it has released it
         if self._lock.acquire(blocking=False):
             try:
@@ -82,12 +86,11 @@ class LogFollower:
                 self._lock.release()
 
     def _begin_again_if_replaced(self, status: os.stat_result) -> None:
-        """Read from the beginning if the log is another file, or is shorter than what was read: it was cut."""
+        """Read from the beginning if the log is another file, or is shorter than at the last look: it was cut."""
         file = status.st_dev, status.st_ino
-        if self._offset and (file != self._file or status.st_size < self._offset):
-            self._offset = 0
-            self._judge.feed(b"\n")  # what was read ends here; the engine stays, and with it the budget
-        self._file = file
+        if file != self._file or status.st_size < self._size:
+            self._position = Position()
+        self._file, self._size = file, status.st_size
 
     def _is_done(self) -> bool:
         return self._judge.has_failed or self._closed

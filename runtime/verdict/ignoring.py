@@ -9,6 +9,7 @@ from typing import Final
 
 from runtime.verdict.engine import Engine, Hit
 from runtime.verdict.explaining import MAX_SEARCHED
+from runtime.verdict.lines import Block
 
 MAX_IGNORED: Final = 200
 """Lines of one log that are passed over for a pattern; then it is not searched for any more. Arbitrary: each costs
@@ -30,7 +31,7 @@ class IgnoringEngine:
         self._passed_over: Counter[int] = Counter()
         """How many lines, by the number of the pattern."""
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`; raises what the other engine raises. Lines are ignored for the patterns in `first`."""
         first = [number for number in first if self._passed_over[number] < MAX_IGNORED]
         for hit in self._engine.scan(block, first, last) if first or last else ():
@@ -42,19 +43,20 @@ class IgnoringEngine:
         """See `Engine.close`."""
         self._engine.close()
 
-    def _first_counting(self, block: bytes, hit: Hit) -> Hit | None:
+    def _first_counting(self, block: Block, hit: Hit) -> Hit | None:
         """Return the first hit of the pattern of `hit`, from `hit` on, whose line counts."""
         before = 0  # lines of the block that are passed over
+        text = block.lines
         while True:
-            lines = block.split(b"\n", hit.line + 1)
+            lines = text.split(b"\n", hit.line + 1)
             if self._ignored.search(lines[hit.line][:MAX_SEARCHED]) is None:
                 return Hit(hit.pattern, before + hit.line)
             self._passed_over[hit.pattern] += 1
             if self._passed_over[hit.pattern] == MAX_IGNORED or len(lines) == hit.line + 1:
                 return None
             before += hit.line + 1
-            block = lines[-1]
-            found = next(iter(self._engine.scan(block, (hit.pattern,), ())), None)
+            text = lines[-1]
+            found = next(iter(self._engine.scan(Block.of(text), (hit.pattern,), ())), None)
             if found is None:
                 return None
             hit = found

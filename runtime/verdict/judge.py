@@ -1,6 +1,6 @@
-"""`LogJudge`: makes the judgement of a log in one pass over its bytes.
+"""`LogJudge`: makes the judgement of a log in one pass over its blocks.
 
-The judgement does not depend on how the log is cut into chunks, and memory is bounded for any log:
+The judgement does not depend on how the log is cut into blocks, and memory is bounded for any log:
 
 * Patterns see one line at a time; `lines` defines what a line is. A last line without an end counts.
 * A line that comes in pieces is judged piece by piece, so a match across the edge of two pieces is not found, and ``^``
@@ -22,7 +22,8 @@ import attrs
 from runtime.job import JobSpec, Kinds, compile_pattern
 from runtime.job.numbers import SECONDS_PER_UNIT
 from runtime.verdict.engine import Engine, Hit, PythonEngine
-from runtime.verdict.lines import Block, LineSplitter, visible_part
+from runtime.verdict.lines import Block, visible_part
+from runtime.verdict.log import LineNumbers
 
 MAX_SHOWN: Final = 2000
 """Bytes of a line that are shown to people. Arbitrary: ten times more, and the results of a bad night have gigabytes;
@@ -114,7 +115,7 @@ class Judgement:
     tail: tuple[str, ...] = ()
     """The last lines, up to `TAIL_LINES`."""
     lines: int | None = None
-    """How many lines there are; `None` if only the end was read."""
+    """How many lines there are; `None` if they were not counted."""
     job_runtime: float | None = None
     """The run time that the tool reports, in seconds; of several reports the last."""
     simulated_time: float | None = None
@@ -143,7 +144,7 @@ def to_text(line: bytes) -> str:
 
 
 class LogJudge:
-    """Makes a `Judgement`: `feed` it the bytes of a log, then `finish`.
+    """Makes a `Judgement`: let it `take` the blocks of a log, then `finish`.
 
     Args:
         patterns: what to look for.
@@ -173,14 +174,15 @@ class LogJudge:
         self._reporting = [number for number in (self._runtime, self._simulated) if number >= 0]
         self._engine = engine(compiled)
         self._raw = patterns.raw_lines
-        self._splitter = LineSplitter(raw=patterns.raw_lines)
-        self._lines = 0  # numbered lines that have begun, and of which at least a piece was judged
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._failure: FailingLine | None = None  # without the lines after it, which are in `_after`
+        self._shown: deque[str] = deque(maxlen=TAIL_LINES)  # the last lines, but for those in `_unshown`
+        self._unshown: bytes | None = None  # `TAIL_LINES` lines after them, as almost all of these are never shown
+        self._failure: FailingLine | None = None  # without the lines after it, and with its number in its block
+        self._failing_block = 0  # the offset of that block
         self._after: deque[str] = deque()
+        self._line = 0  # the number of the first line of a block, less that of the failing line
 
     def close(self) -> None:
-        """Release what the engine holds. `feed` and `finish` must not be called after it."""
+        """Release what the engine holds. `take` and `finish` must not be called after it."""
         self._engine.close()
 
     @property
@@ -188,45 +190,47 @@ class LogJudge:
         """Whether a fail pattern has matched so far."""
         return self._failure is not None
 
-    def feed(self, chunk: bytes) -> None:
-        """Judge the next bytes of the log, any number of them."""
-        for block in self._splitter.feed(chunk):
-            self._judge(block)
+    def take(self, block: Block) -> None:
+        """Judge the next lines of the log."""
+        self._line += not block.begin.continues
+        self._search(block)
+        if self._failure is not None and self._line <= LINES_AFTER:
+            self._keep_after(block)
+        self._keep_last(block)
 
-    def finish(self) -> Judgement:
-        """Return the judgement of the whole log. Must be called once, after the last `feed`."""
-        for block in self._splitter.finish():
-            self._judge(block)
+    def finish(self, numbers: LineNumbers, *, numbered: bool = True) -> Judgement:
+        """Return the judgement of the whole log. Must be called once, after the last `take`.
+
+        Args:
+            numbers: of the lines of the log.
+            numbered: whether to count all lines, which takes a pass over the log, where no verdict depends on it. They
+                are counted where a pass pattern that is missing makes the job fail.
+
+        Raises:
+            OSError: as `LineNumbers`.
+        """
+        failure = self._failure
+        if failure is not None:
+            line = numbers.at(self._failing_block) + failure.line
+            failure = attrs.evolve(failure, line=line, after=tuple(self._after))
         return Judgement(
-            None if self._failure is None else attrs.evolve(self._failure, after=tuple(self._after)),
+            failure,
             tuple(self._texts[number] for number in self._missing),
-            tuple(self._tail),
-            self._lines,
+            tuple(self._tail()),
+            numbers.last() if numbered or (self._missing and failure is None) else None,
             self._times.get(self._runtime),
             self._times.get(self._simulated),
         )
 
-    def _judge(self, block: Block) -> None:
-        first = self._lines if block.continues else self._lines + 1
-        newlines = block.source.count(b"\n")
-        self._lines = first + newlines
-        self._search(block, first)
-        if self._failure is not None:
-            self._keep_after(block, first, self._failure.line)
-        # From the end: a block has 100,000 lines, of which at most ten are kept. The tail is extended after the search,
-        # which needs the lines before this block.
-        ends = block.source.rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]
-        self._append(self._tail, ends, block if newlines < TAIL_LINES else None)
-
-    def _search(self, block: Block, first: int) -> None:
-        """Search `block`, whose lines are numbered from `first`. `_tail` still has the lines before it."""
+    def _search(self, block: Block) -> None:
+        """Search `block`. What is kept of the lines before it is as it was."""
         # What is known already is not searched for again: the first failure, and the pass patterns that have matched.
         failing: Sequence[int] = self._failing if self._failure is None else ()
         if not (failing or self._missing or self._reporting):
             return
         # An engine gives hits in any order, so the first failing line is known after the last hit only.
         failure: Hit | None = None
-        for hit in self._engine.scan(block.text, [*failing, *self._missing], self._reporting):
+        for hit in self._engine.scan(block, [*failing, *self._missing], self._reporting):
             if hit.pattern in self._reporting:
                 self._times[hit.pattern] = seconds(hit.value, hit.unit)
             elif hit.pattern >= len(self._failing):
@@ -234,39 +238,59 @@ class LogJudge:
             elif failure is None or (hit.line, hit.pattern) < (failure.line, failure.pattern):
                 failure = hit
         if failure is not None:
-            line = block.text.split(b"\n", failure.line + 1)[failure.line]
+            line = block.lines.split(b"\n", failure.line + 1)[failure.line]
             index = block.offset(failure.line)
             self._failure = FailingLine(
-                self._texts[failure.pattern], first + index, to_text(line), self._lines_before(block, index)
+                self._texts[failure.pattern], index, to_text(line), self._lines_before(block, index)
             )
+            self._failing_block = block.begin.offset
+            self._line = -index
 
     def _lines_before(self, block: Block, index: int) -> tuple[str, ...]:
         """Return the numbered lines before the one at `index` in `block`."""
-        before = deque(self._tail, LINES_BEFORE + 1)
+        before = deque(self._tail(), LINES_BEFORE + 1)
         if index > 0:
             lines = block.source.split(b"\n", index)[:index]
             self._append(before, lines[-LINES_BEFORE:], block if index <= LINES_BEFORE else None)
-        elif block.continues:
+        elif block.begin.continues:
             before.pop()  # the beginning of the failing line itself, in the block before
         return tuple(before)[-LINES_BEFORE:]
 
-    def _keep_after(self, block: Block, first: int, failed: int) -> None:
-        """Keep the lines of `block` that come after number `failed`; its lines are numbered from `first`."""
-        begin, end = max(0, failed + 1 - first), failed + LINES_AFTER + 1 - first
-        if end <= begin:
+    def _keep_after(self, block: Block) -> None:
+        """Keep the lines of `block` that come after the failing one."""
+        source = block.source
+        begin, end = max(0, 1 - self._line), LINES_AFTER + 1 - self._line
+        self._append(self._after, source.split(b"\n", end)[begin:end], None if begin else block)
+        self._line += source.count(b"\n")
+
+    def _keep_last(self, block: Block) -> None:
+        """Keep the last lines of `block`."""
+        begin, left = block.end, TAIL_LINES
+        while begin > 0 and left:
+            begin, left = block.text.rfind(b"\n", 0, begin), left - 1
+        if begin > 0:  # so none of them continues a line of the block before
+            self._shown.clear()
+            self._unshown = block.text[begin + 1 : block.end]
             return
-        lines = block.source.split(b"\n", end)[begin:end]
-        self._append(self._after, lines, None if begin else block)
+        lines = block.source.rsplit(b"\n", TAIL_LINES)
+        self._append(self._tail(), lines[-TAIL_LINES:], block if len(lines) <= TAIL_LINES else None)
+
+    def _tail(self) -> deque[str]:
+        """Return the last lines so far."""
+        if self._unshown is not None:
+            self._shown.extend(map(self._show, self._unshown.split(b"\n")))
+            self._unshown = None
+        return self._shown
 
     def _append(self, kept: deque[str], lines: Sequence[bytes], block: Block | None) -> None:
         """Append numbered lines to `kept`.
 
         If `block` is given, `lines` are the first ones of it, of which the very first may continue the last of `kept`.
         """
-        if block is not None and block.continues and lines:
+        if block is not None and block.begin.continues and lines:
             # As on a terminal, what comes after CR overwrites the line, unless it is empty. Of a line in pieces the
             # first piece is shown.
-            if not block.is_piece and (text := self._show(lines[0])):
+            if not block.begin.in_piece and (text := self._show(lines[0])):
                 kept[-1] = text
             lines = lines[1:]
         kept.extend(map(self._show, lines))

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Final, Protocol
 
 from runtime.verdict.engine import Hit
+from runtime.verdict.lines import Block
 from runtime.verdict.translate import TIME_GROUPS, Translation, translate
 
 _MAX_MEMORY: Final = 16 << 20
@@ -46,7 +47,7 @@ class _Pattern(Protocol):
     @property
     def groupindex(self) -> Mapping[bytes, int]: ...
 
-    def search(self, text: bytes, position: int = 0, /) -> _Match | None: ...
+    def search(self, text: bytes, start: int, end: int, /) -> _Match | None: ...
 
 
 def available() -> bool:
@@ -74,32 +75,19 @@ class LinearEngine:
     def __init__(self, patterns: Sequence[re.Pattern[bytes]]) -> None:
         self._translations = [translate(pattern) for pattern in patterns]
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         """See `Engine.scan`."""
-        text = b"\n" + block  # then each line has a \n before it, the first one too
+        block = block.clean()
         for group in _halves(self._of(first)):
-            yield from self._scan_first(text, group)
+            yield from _find_first(block, group)
         for number, translation in self._of(last):
-            yield from _find_last(text, number, translation)
+            yield from _find_last(block, number, translation)
 
     def close(self) -> None:
         """See `Engine.close`."""
 
     def _of(self, numbers: Collection[int]) -> list[tuple[int, Translation]]:
         return [(number, found) for number in numbers if (found := self._translations[number]) is not None]
-
-    def _scan_first(self, text: bytes, patterns: Sequence[tuple[int, Translation]]) -> Iterator[Hit]:
-        if not patterns:
-            return
-        if len(patterns) > 1:
-            # `None` if the union is too large for RE2: then each pattern is searched by itself.
-            union = _union(tuple(dict.fromkeys(translation for _, translation in patterns)))
-            if union is not None and union.search(text, _start(patterns[0][1])) is None:
-                return
-        for number, translation in patterns:
-            found = _known(_union((translation,))).search(text, _start(translation))
-            if found is not None:
-                yield _hit(number, translation, text, found.start() + translation.anchored)
 
 
 def _halves(patterns: Sequence[tuple[int, Translation]]) -> Iterator[Sequence[tuple[int, Translation]]]:
@@ -117,40 +105,54 @@ def _start(translation: Translation) -> int:
     return 0 if translation.anchored else 1
 
 
-def _find_last(text: bytes, number: int, translation: Translation) -> Iterator[Hit]:
+def _find_first(block: Block, patterns: Sequence[tuple[int, Translation]]) -> Iterator[Hit]:
+    if not patterns:
+        return
+    text, end = block.text, block.end
+    if len(patterns) > 1:
+        # `None` if the union is too large for RE2: then each pattern is searched by itself.
+        union = _union(tuple(dict.fromkeys(translation for _, translation in patterns)))
+        if union is not None and union.search(text, _start(patterns[0][1]), end) is None:
+            return
+    for number, translation in patterns:
+        found = _known(_union((translation,))).search(text, _start(translation), end)
+        if found is not None:
+            yield _hit(number, translation, block, found.start() + translation.anchored)
+
+
+def _find_last(block: Block, number: int, translation: Translation) -> Iterator[Hit]:
     """Find the last line that matches, in a window at the end that grows until it has one."""
     # RE2 searches forwards only. From the beginning of the block, each hit before the last would cost a search.
     pattern = _known(_union((translation,)))
-    begin = _start(translation)
-    if pattern.search(text, begin) is None:
+    text, end, begin = block.text, block.end, _start(translation)
+    if pattern.search(text, begin, end) is None:
         return
     size = _FIRST_WINDOW
     while True:
-        edge = max(0, text.rfind(b"\n", 0, max(1, len(text) - size)))  # of a line: a window has whole lines
-        window = text[edge:]
-        found, position = None, begin
-        while position <= len(window) and (match := pattern.search(window, position)) is not None:
+        # From the beginning of a line. As at the beginning of the block, an unanchored search begins behind its \n.
+        position = max(0, text.rfind(b"\n", 0, max(1, end - size))) + begin
+        found = None
+        while position <= end and (match := pattern.search(text, position, end)) is not None:
             found = match.start() + translation.anchored
-            end = window.find(b"\n", found)
-            if end < 0:
+            line_end = text.find(b"\n", found, end)
+            if line_end < 0:
                 break
-            position = end + begin
+            position = line_end + begin
         if found is not None:
-            yield _hit(number, translation, text, edge + found)
+            yield _hit(number, translation, block, found)
             return
         size *= 8
 
 
-def _hit(number: int, translation: Translation, text: bytes, position: int) -> Hit:
-    r"""Return the hit at `position` in `text`, whose first byte is the ``\n`` before the first line."""
-    groups = {}
+def _hit(number: int, translation: Translation, block: Block, position: int) -> Hit:
+    """Return the hit at `position` in the text of `block`."""
+    text, groups = block.text, {}
     if "(?P<" in translation.with_groups:
         # RE2 is fast only without groups, so they are read by a second search, of the line that was found.
         start = text.rfind(b"\n", 0, position) + 1
-        end = text.find(b"\n", position)
+        end = text.find(b"\n", position, block.end)
         pattern = _known(_compile(f"(?m){translation.with_groups}"))
-        line = text[start : None if end < 0 else end]
-        match = pattern.search(line)
+        match = pattern.search(text, start, block.end if end < 0 else end)
         names = pattern.groupindex
         assert match is not None  # as it is the line that was found
         groups = {name: match[index] for name in TIME_GROUPS if (index := names.get(name.encode())) is not None}

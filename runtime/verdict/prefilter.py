@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.engine import Engine, Hit
+from runtime.verdict.lines import Block
 from runtime.verdict.translate import UNBOUNDED, Node, Translation, parse, translate
 from runtime.verdict.worker import Workers
 
@@ -65,15 +66,18 @@ class PrefilterEngine:
         self._unfiltered = unfiltered
         self._filter: _Filter | None = None
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterable[Hit]:
         """See `Engine.scan`; raises what the other engine raises."""
         if self._unfiltered > 0:
-            self._unfiltered -= len(block)
+            self._unfiltered -= block.end - 1
             return self._engine.scan(block, first, last)
         if self._filter is None:
             self._filter = _Filter(self._patterns)
-        ruled_out = self._filter.ruled_out(block)
-        first, last = [n for n in first if n not in ruled_out], [n for n in last if n not in ruled_out]
+        block = block.clean()
+        candidates = self._filter.candidates(block.text)
+        if not candidates:
+            return ()
+        first, last = [n for n in first if n in candidates], [n for n in last if n in candidates]
         return self._engine.scan(block, first, last) if first or last else ()
 
     def close(self) -> None:
@@ -97,21 +101,23 @@ class _Filter:
             database = _compile(tuple(texts.values()))
         hyperscan = _module()
         self._numbers = list(texts) if database is not None else []
+        self._others = frozenset(range(len(patterns))).difference(self._numbers)
         self._database = database
         # The database is shared by all engines with these patterns. Scratch space must not be: they run in threads.
         self._scratch = None if database is None or hyperscan is None else hyperscan.Scratch(database)
 
-    def ruled_out(self, block: bytes) -> Collection[int]:
-        """Return the indexes of the patterns that certainly match no line of `block`."""
+    def candidates(self, text: bytes) -> Collection[int]:
+        """Return the indexes of the patterns that may match a line of `text`."""
         if self._database is None:
-            return ()
-        ruled_out = set(self._numbers)
+            return self._others
+        found = set(self._others)
 
         def seen(number: int, *_: object) -> None:
-            ruled_out.discard(self._numbers[number])
+            found.add(self._numbers[number])
 
-        self._database.scan(block, seen, scratch=self._scratch)
-        return ruled_out
+        # All of `text`, also what is no part of its block: a part of it would be a copy.
+        self._database.scan(text, seen, scratch=self._scratch)
+        return found
 
 
 def expression(pattern: re.Pattern[bytes]) -> str | None:

@@ -151,7 +151,7 @@ class Verdicts:
         """
         found: Judgement | Exception
         try:
-            found = self._read(job, log, longest)
+            found = self._read(job, exit_status, log, longest)
         except TooLongError:
             return None
         except Exception as exc:  # noqa: BLE001 - a job completes whatever it has put in the place of its log
@@ -178,7 +178,7 @@ class Verdicts:
         """
         found: Judgement | Exception
         try:
-            found = self._read(job, log)
+            found = self._read(job, exit_status, log)
         except Exception as exc:  # noqa: BLE001 - as in `attempt`
             found = exc
         decided = _decide(job, exit_status, log, found)
@@ -201,10 +201,18 @@ class Verdicts:
         patterns = LogPatterns(failing=(job.timeout_from or "",), raw_lines=job.raw_lines)
         return LogFollower(log, patterns, self._workers, wall=self._wall)
 
-    def _read(self, job: JobSpec, log: LogPath, longest: int | None = None) -> Judgement:
+    def _read(self, job: JobSpec, exit_status: ExitStatus, log: LogPath, longest: int | None = None) -> Judgement:
         patterns = LogPatterns.of(job)
         if patterns:
-            found = judge_log(log, patterns, self._workers, clock=self._clock, wall=self._wall, longest=longest)
+            found = judge_log(
+                log,
+                patterns,
+                self._workers,
+                clock=self._clock,
+                wall=self._wall,
+                longest=longest,
+                numbered=exit_status.code != 0,  # else the last lines are shown only if a pass pattern is missing
+            )
         else:
             found = read_tail(log, raw=patterns.raw_lines)
         self._note_compiled(patterns)
@@ -271,7 +279,7 @@ def _decide(job: JobSpec, exit_status: ExitStatus, log: LogPath, found: Judgemen
 def _verdict_on_text(
     text: bytes, patterns: LogPatterns, code: int | None, signal: int | None, core_dumped: bool
 ) -> Verdict:
-    return decide(code, signal, judge_text(text, patterns), core_dumped=core_dumped)
+    return decide(code, signal, judge_text(text, patterns, numbered=code != 0), core_dumped=core_dumped)
 
 
 @lru_cache(maxsize=256)

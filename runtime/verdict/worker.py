@@ -22,6 +22,7 @@ from runtime.helper.wire import decode, encode
 from runtime.signal_names import signal_name
 from runtime.verdict import worker_program
 from runtime.verdict.engine import Hit
+from runtime.verdict.lines import Block
 
 T = TypeVar("T")
 
@@ -157,7 +158,7 @@ class WorkerEngine:
         self._budget = budget
         self._worker: _WorkerProcess | None = None
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Generator[Hit, None, None]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Generator[Hit, None, None]:
         """See `Engine.scan`.
 
         Raises:
@@ -169,7 +170,7 @@ class WorkerEngine:
         done = 0  # answers come in the order of `numbers`, so this tells which pattern is being searched
         try:
             worker = self._begin()
-            worker.send(block, tuple(first), tuple(last))
+            worker.send(block.lines, tuple(first), tuple(last))
             for number in numbers:
                 line, value, unit = worker.receive()
                 done += 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from hypothesis import strategies as st
 
 from runtime.verdict import FailingLine, Judgement
-from runtime.verdict.judge import LogPatterns, seconds
+from runtime.verdict.explaining_judge import ExplainingJudge
+from runtime.verdict.judge import LogJudge, LogPatterns, seconds
+from runtime.verdict.lines import Block, Position, read_blocks
+from runtime.verdict.log import LineNumbers, LogText
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
 
@@ -26,6 +30,24 @@ PIECES = st.sampled_from(
 )
 LOGS = st.lists(PIECES, max_size=40).map(b"".join)
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+def blocks_of(log: bytes, cuts: Sequence[int] = (), *, raw: bool = False) -> Iterator[Block]:
+    """Yield the blocks of a log that is read while it is written: up to each of `cuts`, and then to its end."""
+    position = Position()
+    for cut in (*sorted(cut % (len(log) + 1) for cut in cuts), None):
+        for block in read_blocks(LogText(log[:cut]), position, raw=raw, ended=cut is None):
+            position = block.next
+            yield block
+
+
+def judge_blocks(
+    judge: LogJudge | ExplainingJudge, log: bytes, cuts: Sequence[int] = (), *, raw: bool = False
+) -> Judgement:
+    """Return the judgement of a log."""
+    for block in blocks_of(log, cuts, raw=raw):
+        judge.take(block)
+    return judge.finish(LineNumbers(LogText(log)))
 
 
 def parts_of(log: bytes, *, raw: bool) -> list[list[bytes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from runtime.verdict.engine import Engine, PythonEngine
 from runtime.verdict.judge import LogJudge, LogPatterns
 from runtime.verdict.prefilter import PrefilterEngine
 from runtime.verdict.worker import WorkerEngine, Workers
+from tests.verdict.definition import judge_blocks
 from tests.verdict.strategies import PATTERNS
 
 MAX_LINE = 12
@@ -63,10 +63,7 @@ def makers() -> Iterator[dict[str, Maker]]:
 
 def failure(log: bytes, patterns: LogPatterns, maker: Maker, cuts: Sequence[int]) -> FailingLine | None:
     with closing(LogJudge(patterns, maker)) as judge:
-        edges = [0, *sorted(cut % (len(log) + 1) for cut in cuts), len(log)]
-        for start, end in itertools.pairwise(edges):
-            judge.feed(log[start:end])
-        return judge.finish().failure
+        return judge_blocks(judge, log, cuts).failure
 
 
 def shown(text: bytes) -> str:

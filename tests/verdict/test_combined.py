@@ -10,6 +10,7 @@ from runtime.verdict import combined, linear
 from runtime.verdict.combined import CombinedEngine, is_quick
 from runtime.verdict.engine import Hit
 from runtime.verdict.judge import LogPatterns
+from runtime.verdict.lines import Block
 from runtime.verdict.worker import Workers
 
 
@@ -24,7 +25,7 @@ def scan(workers: Workers, block: bytes, *patterns: str) -> tuple[set[Hit], bool
     compiled = [compile_pattern(pattern) for pattern in patterns]
     with closing(CombinedEngine(compiled, workers, 60.0)) as engine:
         numbers = range(len(patterns))
-        found = set(engine.scan(block, numbers, numbers))
+        found = set(engine.scan(Block.of(block), numbers, numbers))
         return found, engine._worker._worker is not None
 
 
@@ -66,7 +67,7 @@ def test_only_the_beginning_of_a_log_is_searched_in_this_process(workers: Worker
         block = b"a\n" * (combined.IN_PROCESS // 4)
         needed = []
         for _ in range(3):
-            assert list(engine.scan(block, [0], [])) == []
+            assert list(engine.scan(Block.of(block), [0], [])) == []
             needed.append(engine._worker._worker is not None)
         assert needed == [False, False, True]
 

@@ -22,6 +22,8 @@ from runtime.verdict.explaining_judge import ExplainingJudge, explaining_index
 from runtime.verdict.file import judge_log
 from runtime.verdict.ignoring import MAX_IGNORED, IgnoringEngine
 from runtime.verdict.judge import LogPatterns
+from runtime.verdict.lines import Block
+from tests.verdict.definition import CUTS, judge_blocks
 
 ERROR = "UVM_ERROR tb.sv(5) @ 7: env [SB] word lost"
 NOISE = [f"UVM_INFO tb.sv(1) @ {at}: env [SB] word {at} compared, 0 errors" for at in range(30)]
@@ -216,16 +218,11 @@ def test_a_hostile_line_is_looked_at_up_to_a_limit(line: str) -> None:
 LINES = st.sampled_from([ERROR, "TEST FAILED", "data mismatch", "x", "", END[-1], "UVM_INFO mismatch"])
 
 
-@given(st.lists(LINES, max_size=30), st.lists(st.integers(1, 60), max_size=9))
+@given(st.lists(LINES, max_size=30), CUTS)
 def test_the_explanation_does_not_depend_on_how_a_log_is_cut(lines: list[str], cuts: list[int]) -> None:
     text = "\n".join(lines).encode()
-    cut = ExplainingJudge(LogPatterns(explaining=True), PythonEngine)
-    at = 0
-    for size in cuts:
-        cut.feed(text[at : at + size])
-        at += size
-    cut.feed(text[at:])
-    explanation = cut.finish().explanation
+    judge = ExplainingJudge(LogPatterns(explaining=True), PythonEngine)
+    explanation = judge_blocks(judge, text, cuts).explanation
     index = explaining_index(lines)
     assert (None if explanation is None else explanation.line - 1) == index
     assert explanation is None or explanation.text == lines[index or 0]
@@ -234,14 +231,14 @@ def test_the_explanation_does_not_depend_on_how_a_log_is_cut(lines: list[str], c
 def test_after_so_many_lines_that_count_for_nothing_a_pattern_is_given_up() -> None:
     def scan(ignored: int) -> list[Hit]:
         engine = IgnoringEngine(PythonEngine([compile_pattern("a"), compile_pattern("b")]), compile_pattern("^no"))
-        first = list(engine.scan(b"no a\n" * ignored + b"b", [0, 1], []))
-        return first + list(engine.scan(b"x\na", [0], []))
+        first = list(engine.scan(Block.of(b"no a\n" * ignored + b"b"), [0, 1], []))
+        return first + list(engine.scan(Block.of(b"x\na"), [0], []))
 
     assert scan(MAX_IGNORED - 1) == [Hit(1, MAX_IGNORED - 1), Hit(0, 1)]
     assert scan(MAX_IGNORED) == [Hit(1, MAX_IGNORED)]
     last = IgnoringEngine(PythonEngine([compile_pattern("a")]), compile_pattern("a"))
-    assert list(last.scan(b"a\na", [], [0])) == [Hit(0, 1)]
-    assert list(last.scan(b"a\na", [0], [])) == []
+    assert list(last.scan(Block.of(b"a\na"), [], [0])) == [Hit(0, 1)]
+    assert list(last.scan(Block.of(b"a\na"), [0], [])) == []
 
 
 def test_closing_closes_the_engines() -> None:

@@ -41,11 +41,12 @@ def test_a_log_is_judged_up_to_the_size_that_it_has_now(tmp_path: Path, monkeypa
 
     def grow_and_read(fd: int, size: int, start: int) -> bytes:
         with log.open("ab") as file:
-            file.write(b"a\n" * size)
+            file.write(b"ERROR\n" * size)
         return read(fd, size, start)
 
     monkeypatch.setattr(os, "pread", grow_and_read)
-    assert judge_log(str(log), PATTERNS).lines == 10
+    found = judge_log(str(log), PATTERNS)
+    assert (found.failure, found.lines) == (None, 10)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
@@ -65,6 +66,20 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_read_anew(
     found = judge_log(str(log), PATTERNS)
     assert found.failure == FailingLine("ERROR", 1, "ERROR", (), ("x",) * 4)
     assert found.lines == 400_002
+
+
+def test_a_log_that_is_cut_while_it_is_judged_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"ERROR\n" + b"x\n" * 10)
+    read = os.pread
+
+    def read_and_cut(fd: int, size: int, start: int) -> bytes:
+        text = read(fd, size, start)
+        os.truncate(log, 0)
+        return text
+
+    monkeypatch.setattr(os, "pread", read_and_cut)
+    assert judge_log(str(log), PATTERNS) == Judgement(None, ("PASSED",), (), 0)
 
 
 @pytest.mark.parametrize(("number", "attempts"), [(errno.EIO, 3), (errno.ENOMEM, 1)])
@@ -94,20 +109,20 @@ def test_a_pattern_that_takes_too_long_in_a_worker_is_an_error(tmp_path: Path) -
 
 def test_judging_in_this_process_has_a_budget_too(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_bytes(b"a\n" * (1 << 18))
+    log.write_bytes(b"a\n" * (1 << 19))
     clock = itertools.count(0.0, 2.0)
-    with pytest.raises(JudgingError, match=r"exceeded its budget of 1.25 s, 262144 bytes before the end"):
+    with pytest.raises(JudgingError, match=r"exceeded its budget of 1.5 s, 524288 bytes before the end"):
         judge_log(str(log), PATTERNS, budget=1.0, clock=lambda: next(clock))
 
 
 def test_a_log_that_is_slow_to_read_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_bytes(b"a\n" * (1 << 22))  # 32 blocks
+    log.write_bytes(b"a\n" * (1 << 23))  # 32 blocks
     slow = itertools.count(0.0, 4.9)
-    with pytest.raises(JudgingError, match=r"took longer than 101 s, 2883584 bytes before the end: reading is slow"):
+    with pytest.raises(JudgingError, match=r"took longer than 141 s, 1572864 bytes before the end: reading is slow"):
         judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(slow))
     stopped = itertools.chain([0.0, 3600.0], itertools.repeat(3600.0))
-    assert judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(stopped)).lines == 1 << 22
+    assert judge_log(str(log), PATTERNS, budget=0.1, wall=lambda: next(stopped)).lines == 1 << 23
 
 
 @pytest.mark.parametrize("by", ["RE2", "a worker"])

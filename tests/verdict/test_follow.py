@@ -37,6 +37,18 @@ def test_what_was_read_is_not_read_again(tmp_path: Path) -> None:
         assert not follower.look()
 
 
+def test_a_log_that_was_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"one\ntwo")
+    with (
+        closing(Workers()) as workers,
+        closing(LogFollower(str(log), LogPatterns(failing=["^ERROR"]), workers)) as follower,
+    ):
+        assert not follower.look()
+        log.write_bytes(b"ERROR\n")  # shorter, but longer than the line that was whole
+        assert follower.look()
+
+
 def test_a_log_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with (
         closing(Workers()) as workers,
@@ -58,7 +70,7 @@ def test_a_worker_is_given_back(tmp_path: Path) -> None:
 
 def test_a_look_that_takes_long_goes_on_with_the_next_one(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_bytes(b"x\n" * (1 << 19) + b"ERROR\n")  # five blocks
+    log.write_bytes(b"x\n" * (1 << 20) + b"ERROR\n")  # five blocks
     slow, patterns = itertools.count(0.0, 6.0), LogPatterns(failing=["ERROR"])
     with closing(Workers()) as workers:
         with closing(LogFollower(str(log), patterns, workers, wall=lambda: next(slow))) as follower:

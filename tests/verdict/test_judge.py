@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import itertools
 import tracemalloc
 
+import attrs
 import pytest
 
 from runtime.errors import SpecError
@@ -10,16 +10,15 @@ from runtime.job import JobSpec
 from runtime.verdict import FailingLine, Judgement, lines
 from runtime.verdict import judge as module
 from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.lines import read_blocks
+from runtime.verdict.log import LineNumbers, LogText
+from tests.verdict.definition import judge_blocks
 
 TIME = r"^t (?P<value>\d+) (?P<unit>[a-z]+)"
 
 
 def judged(log: bytes, patterns: LogPatterns, *cuts: int) -> Judgement:
-    judge = LogJudge(patterns)
-    edges = [0, *sorted(cut % (len(log) + 1) for cut in cuts), len(log)]
-    for start, end in itertools.pairwise(edges):
-        judge.feed(log[start:end])
-    return judge.finish()
+    return judge_blocks(LogJudge(patterns), log, cuts)
 
 
 def test_a_match_across_the_edge_of_two_chunks_is_seen() -> None:
@@ -80,6 +79,22 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
     assert found.tail == ("firs…", "0123…", "last")
 
 
+@attrs.frozen
+class Repeated(LogText):
+    """A log that repeats a text."""
+
+    times: int
+
+    @property
+    def size(self) -> int:
+        return self.times * len(self.text)
+
+    def read(self, start: int, size: int) -> bytes:
+        end = min(start + size, self.size)
+        offsets = range(start - start % len(self.text), end, len(self.text))
+        return b"".join(self.text[max(0, start - offset) : end - offset] for offset in offsets)
+
+
 @pytest.mark.parametrize(
     ("text", "times"),
     [
@@ -93,13 +108,14 @@ def test_a_line_that_is_too_long_is_judged_in_pieces_and_counted_once(monkeypatc
     ids=["nul", "long", "short", "fails", "progress", "cr"],
 )
 def test_memory_is_bounded_whatever_the_log(text: bytes, times: int) -> None:
+    log = Repeated(text, times)
     judge = LogJudge(LogPatterns(["PASSED"], ["ERROR"]))
     tracemalloc.start()
     try:
-        for _ in range(times):
-            judge.feed(text)
-        judge.finish()
-        assert tracemalloc.get_traced_memory()[1] < 8 * lines.MAX_LINE
+        for block in read_blocks(log):
+            judge.take(block)
+        judge.finish(LineNumbers(log))
+        assert tracemalloc.get_traced_memory()[1] < 12 * lines.MAX_LINE
     finally:
         tracemalloc.stop()
 

@@ -17,7 +17,7 @@ from runtime.verdict.judge import LogJudge, LogPatterns
 from runtime.verdict.linear import LinearEngine
 from runtime.verdict.prefilter import PrefilterEngine
 from runtime.verdict.worker import WorkerEngine, Workers
-from tests.verdict.definition import CUTS, LOGS, TIME, line_by_line, parts_of
+from tests.verdict.definition import CUTS, LOGS, TIME, blocks_of, judge_blocks, line_by_line, parts_of
 
 Make = Callable[[Sequence[re.Pattern[bytes]], Workers], Engine]
 
@@ -45,21 +45,20 @@ def judged(log: bytes, patterns: LogPatterns, cuts: Sequence[int] = (), engine: 
 def judged_with(
     workers: Workers, log: bytes, patterns: LogPatterns, cuts: Sequence[int], engine: Make = ENGINES["re"]
 ) -> Judgement:
-    edges = [0, *sorted(cut % (len(log) + 1) for cut in cuts), len(log)]
     with closing(LogJudge(patterns, lambda compiled: engine(compiled, workers))) as judge:
-        for start, end in itertools.pairwise(edges):
-            judge.feed(log[start:end])
-        return judge.finish()
+        return judge_blocks(judge, log, cuts, raw=patterns.raw_lines)
 
 
 @pytest.mark.parametrize("engine", list(ENGINES))
-@given(log=LOGS, cuts=CUTS, raw=st.booleans())
-@example(log=b"\n" * 20 + b"x\n", cuts=[], raw=False)  # which builds of Hyperscan since 0.7.23 miss
+@given(log=LOGS, cuts=CUTS, raw=st.booleans(), size=st.sampled_from([4, 16, 64, lines.MAX_BLOCK]))
+@example(log=b"\n" * 20 + b"x\n", cuts=[], raw=False, size=lines.MAX_BLOCK)  # which builds since 0.7.23 miss
 def test_any_chunking_gives_what_line_by_line_gives(
-    workers: Workers, engine: str, log: bytes, cuts: list[int], raw: bool
+    workers: Workers, engine: str, log: bytes, cuts: list[int], raw: bool, size: int
 ) -> None:
     patterns = LogPatterns(["^PASS", "x$"], ["ERROR$", "(?i)^error", "ER{2}OR"], TIME, raw_lines=raw)
-    assert judged_with(workers, log, patterns, cuts, ENGINES[engine]) == line_by_line(log, patterns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "MAX_BLOCK", size)
+        assert judged_with(workers, log, patterns, cuts, ENGINES[engine]) == line_by_line(log, patterns)
 
 
 @given(LOGS, st.integers(1, 60), st.booleans())
@@ -83,8 +82,7 @@ def test_a_log_that_grows_is_judged_line_by_line(
         for start, end in itertools.pairwise(edges):
             with path.open("ab") as file:
                 file.write(log[start:end])
-            whole = log[:end] if raw else log[:end].rstrip(b"\r")  # an LF that belongs to the CR may still come
-            whole = whole[: max(whole.rfind(b"\n"), -1 if raw else whole.rfind(b"\r")) + 1]
+            whole = log[: max(log.rfind(b"\n", 0, end), -1 if raw else log.rfind(b"\r", 0, end)) + 1]
             seen = any(re.search(rb"ERROR$", part) for parts in parts_of(whole, raw=raw) for part in parts)
             assert follower.look() is seen
 
@@ -117,15 +115,12 @@ def test_the_end_of_a_log_is_shown_as_the_judge_shows_it(
 )
 def test_lines_are_what_a_terminal_shows(log: bytes, found: list[list[bytes]]) -> None:
     for size in range(1, 20):
-        splitter = lines.LineSplitter()
-        blocks = [block for start in range(0, len(log), size) for block in splitter.feed(log[start : start + size])]
-        blocks += splitter.finish()
         numbered: list[list[bytes]] = []
-        for block in blocks:
-            parts = block.text.split(b"\n")
+        for block in blocks_of(log, range(0, len(log), size)):
+            parts = block.lines.split(b"\n")
             for index, part in enumerate(parts):
-                offset = block.offset(index)
-                if (offset == 0 and index == 0 and not block.continues) or (index and offset > block.offset(index - 1)):
+                goes_on = block.offset(index) == block.offset(index - 1) if index else block.begin.continues
+                if not goes_on:
                     numbered.append([])
                 numbered[-1].append(part)
         assert numbered == found
@@ -151,16 +146,14 @@ def test_no_edge_of_a_piece_cuts_a_sequence(monkeypatch: pytest.MonkeyPatch) -> 
     for before in range(12):
         log = b"x" * before + b"\x1b[1;31mERR\x1b[0m" + b"y" * 20
         for size in range(1, 12):
-            splitter = lines.LineSplitter()
-            blocks = [block for start in range(0, len(log), size) for block in splitter.feed(log[start : start + size])]
-            blocks += splitter.finish()
-            assert b"".join(block.text for block in blocks) == b"x" * before + b"ERR" + b"y" * 20
-            assert [block.is_piece for block in blocks] == [False, *[True] * (len(blocks) - 1)]
+            blocks = list(blocks_of(log, range(0, len(log), size)))
+            assert b"".join(block.lines for block in blocks) == b"x" * before + b"ERR" + b"y" * 20
+            assert [block.begin.in_piece for block in blocks] == [False, *[True] * (len(blocks) - 1)]
 
 
-def test_a_run_of_carriage_returns_takes_no_memory() -> None:
-    splitter = lines.LineSplitter()
-    for _ in range(64):
-        assert not list(splitter.feed(b"\r" * 100_000))
-    assert len(splitter._rest) == 1
-    assert [block.text for block in splitter.feed(b"\nx\n")] == [b"\nx"]
+def test_a_run_of_carriage_returns_is_one_line_end() -> None:
+    log = b"\r" * (4 * lines.MAX_BLOCK) + b"\nx\n"
+    for step in (100_000, len(log)):
+        blocks = list(blocks_of(log, range(0, len(log), step)))
+        assert [block.lines for block in blocks] == [b"", b"x"]
+        assert not blocks[-1].begin.continues

@@ -15,8 +15,10 @@ from runtime.verdict import prefilter
 from runtime.verdict.combined import CombinedEngine
 from runtime.verdict.engine import Hit, PythonEngine
 from runtime.verdict.judge import LogJudge, LogPatterns
+from runtime.verdict.lines import Block
 from runtime.verdict.prefilter import PrefilterEngine
 from runtime.verdict.worker import Workers
+from tests.verdict.definition import CUTS, judge_blocks
 from tests.verdict.strategies import BLOCKS, PATTERNS
 
 OPENTITAN = [
@@ -36,7 +38,7 @@ class Recorder(PythonEngine):
         super().__init__(patterns)
         self.calls: list[tuple[list[int], list[int]]] = []
 
-    def scan(self, block: bytes, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
+    def scan(self, block: Block, first: Collection[int], last: Collection[int]) -> Iterator[Hit]:
         self.calls.append((list(first), list(last)))
         return super().scan(block, first, last)
 
@@ -46,8 +48,8 @@ def searched(block: bytes, *patterns: str) -> list[int]:
     compiled = [compile_pattern(pattern) for pattern in patterns]
     recorder = Recorder(compiled)
     numbers = range(len(patterns))
-    hits = list(PrefilterEngine(compiled, recorder, unfiltered=0).scan(block, numbers, []))
-    assert hits == list(PythonEngine(compiled).scan(block, numbers, []))
+    hits = list(PrefilterEngine(compiled, recorder, unfiltered=0).scan(Block.of(block), numbers, []))
+    assert hits == list(PythonEngine(compiled).scan(Block.of(block), numbers, []))
     return [number for first, last in recorder.calls for number in (*first, *last)]
 
 
@@ -108,7 +110,7 @@ def test_the_beginning_of_a_log_is_not_filtered() -> None:
     recorder = Recorder(compiled)
     engine = PrefilterEngine(compiled, recorder, unfiltered=5)
     for _ in range(3):
-        assert list(engine.scan(b"xbx", [0, 1], [0])) == [Hit(1, 0)]
+        assert list(engine.scan(Block.of(b"xbx"), [0, 1], [0])) == [Hit(1, 0)]
     assert recorder.calls == [([0, 1], [0]), ([0, 1], [0]), ([1], [])]
 
 
@@ -130,8 +132,11 @@ def test_the_hits_are_the_same_with_it_and_without(patterns: list[str], block: b
     compiled = [re.compile(pattern.encode()) for pattern in patterns]
     numbers = range(len(patterns))
     for first, last in ((numbers, ()), ((), numbers)):
-        plain = list(PythonEngine(compiled).scan(block, first, last))
-        assert list(PrefilterEngine(compiled, PythonEngine(compiled), unfiltered=0).scan(block, first, last)) == plain
+        plain = list(PythonEngine(compiled).scan(Block.of(block), first, last))
+        for rest in (b"", b"\n", b"\nab"):  # which was read with the block, and is no part of it
+            part = Block(b"\n" + block + rest, len(block) + 1)
+            filtered = PrefilterEngine(compiled, PythonEngine(compiled), unfiltered=0)
+            assert list(filtered.scan(part, first, last)) == plain
 
 
 LINES = st.lists(
@@ -143,9 +148,9 @@ LINES = st.lists(
 ENDS = st.sampled_from([b"\n", b"\r\n"])
 
 
-@given(LINES, ENDS, st.booleans(), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+@given(LINES, ENDS, st.booleans(), CUTS)
 def test_the_verdict_is_the_same_with_it_and_without(
-    lines: list[bytes], end: bytes, ended: bool, sizes: list[int]
+    lines: list[bytes], end: bytes, ended: bool, cuts: list[int]
 ) -> None:
     text = end.join(lines) + (end if ended else b"")
     patterns = LogPatterns(
@@ -156,12 +161,7 @@ def test_the_verdict_is_the_same_with_it_and_without(
 
     def judged(engine: object) -> object:
         judge = LogJudge(patterns, engine)  # type: ignore[arg-type]  # it is one
-        at = 0
-        while at < len(text):
-            for size in sizes:
-                judge.feed(text[at : at + size])
-                at += size
-        return judge.finish()
+        return judge_blocks(judge, text, cuts)
 
     def filtered(compiled: Sequence[re.Pattern[bytes]]) -> PrefilterEngine:
         return PrefilterEngine(compiled, CombinedEngine(compiled, workers, 60.0), unfiltered=0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from runtime.verdict import translate
 from runtime.verdict.engine import PythonEngine
 from runtime.verdict.linear import LinearEngine, is_linear
+from runtime.verdict.lines import Block
 from tests.verdict.strategies import BLOCKS, PATTERNS
 
 
@@ -19,8 +20,10 @@ def test_both_engines_give_the_same_hits(patterns: list[str], block: bytes) -> N
     compiled = [re.compile(pattern.encode()) for pattern in patterns]
     linear = [number for number, pattern in enumerate(compiled) if is_linear(pattern)]
     for first, last in ((linear, []), ([], linear)):
-        found = set(LinearEngine(compiled).scan(block, first, last))
-        assert found == set(PythonEngine(compiled).scan(block, first, last))
+        expected = set(PythonEngine(compiled).scan(Block.of(block), first, last))
+        for rest in (b"", b"\n", b"\nab"):  # which was read with the block, and is no part of it
+            part = Block(b"\n" + block + rest, len(block) + 1)
+            assert set(LinearEngine(compiled).scan(part, first, last)) == expected
 
 
 @pytest.mark.parametrize(

@@ -150,8 +150,17 @@ def test_a_log_above_its_limit_fails_a_job_that_would_pass(tmp_path: Path, found
         FailureKind.LOG_LIMIT,
         "its log has 27 bytes; expected at most 20 bytes (max_log)",
     )
-    assert judgement.lines == 2
+    assert judgement.missing == ()
     assert parts(found.of(CAPPED, Exit(code=3), log))[1].kind is FailureKind.EXIT_CODE
+
+
+def test_lines_are_counted_where_their_numbers_are_shown(tmp_path: Path, found: Verdicts) -> None:
+    log = write(tmp_path, b"PASSED\nx\n")
+    assert parts(found.of(SPEC, WELL, log))[2].lines is None
+    _, reason, judgement = parts(found.of(SPEC, Exit(code=3), log))
+    assert (reason.lines, judgement.lines) == ([(1, 2)], 2)
+    _, reason, judgement = parts(found.of(SPEC, WELL, write(tmp_path, b"x\n" * 30)))
+    assert (reason.lines, judgement.lines) == ([(21, 30)], 30)
 
 
 # ---------------------------------------------------------------------- kinds of failure that the log shows
