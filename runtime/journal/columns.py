@@ -19,6 +19,7 @@ from runtime.errors import SpecError
 from runtime.job.kinds import CustomKind, Kind
 from runtime.job.status import FAILED, KILLED, PASSED, QUEUED, RUNNING, FailureKind, JobStatus
 
+_T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
 _MICRO: Final = 1e6
@@ -64,6 +65,11 @@ class Repeated(Sequence[_T_co]):
     def __hash__(self) -> int:
         msg = "unhashable type: 'Repeated'"  # as a list, which it may equal
         raise TypeError(msg)
+
+
+def as_list(column: Sequence[_T]) -> list[_T]:
+    """Return a column as a list, which must not be changed: a list itself, as a copy would touch each value."""
+    return column if isinstance(column, list) else list(column)
 
 
 def runs(values: Sequence[object]) -> Iterator[tuple[int, int]]:
@@ -127,7 +133,7 @@ class Codec:
         return given if self.read is None else self.read([given])[0]
 
     def _written(self, column: Sequence[object]) -> Sequence[object]:
-        return list(column) if self.write is None else self.write(column)
+        return as_list(column) if self.write is None else self.write(column)
 
     def _complaint(self, given: object) -> str:
         expected = sorted("nothing" if each is type(None) else each.__name__ for each in self.types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from runtime.job import JobSpec
 from runtime.job.protocol import Specification
 from runtime.job.spec import DEFAULT_SHELL
-from runtime.journal.columns import Repeated
+from runtime.journal.columns import Repeated, runs
 from runtime.journal.json_text import dumps
 from runtime.journal.records import Jobs
 from runtime.journal.requirements import Requirements, requirements_of, requirements_to_json
@@ -85,12 +85,13 @@ def _column(counts: Sequence[int], values: Sequence[_T]) -> Sequence[_T]:
 def jobs_records(jobs: Sequence[Specification]) -> Iterator[Jobs]:
     """Yield the records of any number of jobs, in their order. Of one that is no `JobSpec`, only its id is told."""
     for first in range(0, len(jobs), _MOST):
-        for kind, group in groupby(jobs[first : first + _MOST], type):
-            if issubclass(kind, JobSpec):
-                yield jobs_record(cast("list[JobSpec]", list(group)))
+        some = jobs[first : first + _MOST]
+        kinds = list(map(type, some))
+        for begin, end in runs(kinds):
+            if issubclass(kinds[begin], JobSpec):
+                yield jobs_record(cast("Sequence[JobSpec]", some[begin:end]))
             else:
-                ids = [job.id for job in group]
-                yield Jobs(ids, Repeated("", len(ids)))
+                yield Jobs([job.id for job in some[begin:end]], Repeated("", end - begin))
 
 
 def command_digest(command: str | Sequence[str] | None) -> str:

@@ -35,6 +35,7 @@ from runtime.journal.columns import (
     WORDS,
     Codec,
     Repeated,
+    as_list,
     or_none,
 )
 from runtime.journal.json_text import JSON, dumps, loads
@@ -346,7 +347,7 @@ class _Layout:
         for field in self._fields:
             value = getattr(record, field.name)
             if field is self._first:  # never one value for all: its length is that of all columns
-                parts.append(f'"{field.name}":{dumps(list(value))}')
+                parts.append(f'"{field.name}":{dumps(as_list(value))}')
             elif value.__class__ is Repeated and value.value is None:
                 pass  # quick, because most columns of most records are like that
             elif field.is_column:

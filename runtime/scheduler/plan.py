@@ -17,7 +17,7 @@ spends half its time here, and in Python a call costs as much as what it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
 from runtime.job import EventBatch, FailureKind, JobCompletionEvent, JobProgressEvent, JobResult
@@ -172,9 +172,9 @@ class Plan:
             wake_at = min(wake_at, self._limits.wake_at())
         return min(wake_at, self._retries.waiting[0].due) if self._retries.waiting else wake_at
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> list[Job]:
         """Return all jobs, in the order given."""
-        return (node.job for node in self._graph)
+        return [node.job for node in self._graph]
 
     @property
     def stopped_by(self) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import attrs
 
@@ -117,7 +117,8 @@ class Statuses:
                 changes.append(StatusChange(node.job, node.id, old, new, event.ended, None, event))
         self._count(old, new, moved)
         if self.completions is not None:
-            self.completions += [node.event for node in nodes if node.event is not None]
+            # None of them is `None`: see above.
+            self.completions += cast("list[JobCompletionEvent]", [node.event for node in nodes])
 
     def _count(self, old: JobStatus, new: JobStatus, jobs: int) -> None:
         self.counts[old] -= jobs

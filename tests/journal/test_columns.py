@@ -20,6 +20,7 @@ from runtime.journal.columns import (
     Codec,
     Repeated,
     or_none,
+    runs,
 )
 
 PASSED, FAILED, RUNNING = JobStatus.PASSED, JobStatus.FAILED, JobStatus.RUNNING
@@ -64,6 +65,12 @@ def test_a_repeated_value_is_written_as_a_list_of_it_is(value: int | None) -> No
     codec = or_none(INTEGERS)
     assert codec.column_to_json(Repeated(value, 3)) == codec.column_to_json([value] * 3)
     assert codec.column_to_json(Repeated(value, 0)) == []
+
+
+def test_runs_of_equal_values_begin_where_one_differs_from_the_one_before_it() -> None:
+    assert [*runs(["a", "a", ("b",), ("b",), "a", 1, 1.0])] == [(0, 2), (2, 4), (4, 5), (5, 7)]
+    assert [*runs([None])] == [(0, 1)]
+    assert [*runs([None] * 3)] == [(0, 3)]
 
 
 WRONG: list[tuple[Codec, object, str]] = [
