@@ -12,7 +12,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ROOTS = [ROOT, ROOT / "runtime", ROOT / "runtime" / "backend"]
 """The directories from which a page may give a path."""
 
-ELSEWHERE = {"my_backend.py", "sleep_backend.py", "tests/test_runtime.py", "tests/test_scheduler.py"}
+ELSEWHERE = {
+    "my_backend.py",
+    "sleep_backend.py",
+    "test_scheduler.py",
+    "tests/test_runtime.py",
+    "tests/test_scheduler.py",
+}
 """Files that the reader of docs/backends.md writes, and DVSim's own tests, which docs/parity.md names."""
 
 
