@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from runtime.backend.contract.live import LiveJob
 from runtime.backend.fake import FakeBackend, FakeDriver
 from runtime.job import JobHandle
 from runtime.testing.backends import FakeFixtures
-from runtime.testing.conformance import BUFFERS, CHECKS, check_backend, run_check
+from runtime.testing.conformance import BUFFERS, CHECKS, Check, check_backend, run_check
 from runtime.testing.fixture import BackendFixture, Behaviour, CheckContext
 
 
@@ -97,6 +97,26 @@ async def test_a_wrong_backend_is_told_what_is_wrong(
     with pytest.raises((AssertionError, trio.TooSlowError), match=complaint) as caught:
         await run_check(chosen, FakeFixtures(backend), 0, budget=20)
     assert f"in check {check!r} with a buffer of 0" in caught.value.__notes__
+
+
+class Broken(FakeBackend):
+    """Raises when it launches."""
+
+    def make_driver(self, control: Control) -> Driver:
+        return _BrokenDriver(control, self)
+
+
+class _BrokenDriver(FakeDriver):
+    async def launch(self, jobs: Sequence[LiveJob]) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_a_check_of_a_broken_backend_comes_to_an_end(check: Check, autojump_clock: MockClock) -> None:
+    """If it does not, this test hangs: what waits for ever is a shielded reader."""
+    with suppress(Exception):
+        await run_check(check, FakeFixtures(Broken), 0, budget=20)
 
 
 async def test_a_survivor_is_found(autojump_clock: MockClock) -> None:
