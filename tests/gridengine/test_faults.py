@@ -373,6 +373,23 @@ async def test_what_is_deleted_while_its_node_starts_it_never_begins(stage: Stag
         assert [path.parent.name for path in scene.slurm.directory.glob("*/began")] == ["other"]
 
 
+@pytest.mark.parametrize("poll_interval", [0.5, 2, 5])
+async def test_what_was_stopped_needs_no_accounting_and_no_record(
+    stage: Stage, poll_interval: float, autojump_clock: MockClock
+) -> None:
+    """Accounting says that a signal has ended it, and of whom it does not know."""
+    async with stage(accounting=0.0, poll_interval=poll_interval) as scene:
+        scene.slurm.runs = lambda _name, _restarts: Run(math.inf, record=False)
+        slow, killed = await scene.submit("slow", timeout=5), await scene.submit("killed")
+        assert kind(late := await scene.end(slow[0])) is FailureKind.TIMEOUT
+        await scene.backend.kill_many(killed)
+        asked = trio.current_time()
+        assert kind(await scene.end(killed[0])) is FailureKind.CANCELLED
+        assert late.started is not None
+        assert late.ended - late.started < 5 + 6 * poll_interval
+        assert trio.current_time() - asked < 6 * poll_interval
+
+
 async def test_a_thousand_elements_are_ended_by_one_command(stage: Stage, autojump_clock: MockClock) -> None:
     async with stage(settings=Settings(cpus=1000)) as scene:
         scene.slurm.runs = lambda _name, _restarts: Run(math.inf)

@@ -97,11 +97,15 @@ class Query:
             self.watched = [each for each in self.watched if each.token not in unread]
 
     def unaccounted(self, now: float) -> list[Element]:
-        """Return the elements for which accounting is to be asked: those that have been missing for a while."""
+        """Return the elements for which accounting is to be asked: those that have been missing for a while.
+
+        Not what is being stopped: that explains its end, of which accounting may only say that a signal has come.
+        """
         return [
             each
             for each in self.watched
-            if (since := each.history.missing_since) is not None
+            if each.stop is None
+            and (since := each.history.missing_since) is not None
             and now - since >= ACCOUNT_AFTER
             and each.token not in self.rows
             and each.token not in self.records
