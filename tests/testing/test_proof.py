@@ -31,6 +31,8 @@ from runtime.testing.checks.submitting import (
 from runtime.testing.fixture import RUN, CheckContext
 from runtime.testing.history import History
 from runtime.testing.proof import Finding, Part, Proven, prove
+from tests.gridengine.cluster import Cluster as GridEngine
+from tests.slurm.cluster import Cluster
 
 FEW = (a_start_is_reported, a_job_twice_in_a_call_is_an_error, a_refused_job_has_no_event)
 
@@ -121,6 +123,32 @@ def test_the_command_writes_a_report_and_leaves_nothing_else(
     assert "- options: `containment`\n" in text
     assert "- `a_start_is_reported`: " in text
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.slurm
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_real_slurm(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prove_cluster("slurm", tmp_path, monkeypatch)
+    assert slurm.call("squeue", "--noheader") == ""
+
+
+@pytest.mark.gridengine
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_real_grid_engine(grid_engine: GridEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prove_cluster("gridengine", tmp_path, monkeypatch)
+    assert grid_engine.jobs() == []
+
+
+def prove_cluster(name: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """Prove the backend of a cluster that the environment names, by the command."""
+    patch.chdir(directory)
+    code = main(["prove", name, "--set", "poll_interval=0.5", "--budget", "60"])
+    text = (directory / "proof.md").read_text()
+    assert code == 0, text
+    assert text.startswith(f"# The backend `{name}`: ")
+    assert list((directory / "results").iterdir()) == []
 
 
 def test_a_signal_ends_the_jobs_and_then_the_command(
