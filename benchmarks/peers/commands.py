@@ -27,12 +27,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         directory, left = Path(place), Path(place, "left")
         left.mkdir()
-        lines = [shlex.join(first_job(directory)), *[JOB] * (jobs - 1)]
+        # Each has an argument of its own, as parallel names what it leaves by the command.
+        lines = [shlex.join(first_job(directory)), *(f"{JOB} +seed={seed}" for seed in range(1, jobs))]
         given = directory / "given"
         given.write_text(makefile(lines) if how == "make" else "".join(f"{line}\n" for line in lines))
         width = "".join(more)
         commands = {
-            "xargs": ["xargs", f"-P{width}", "-n1", JOB],
+            "xargs": ["xargs", f"-P{width}", "-d\\n", "-n1", JOB],
             "parallel": ["parallel", "--will-cite", f"-j{width}", "--results", str(left)],
             "make": ["make", "-s", f"-j{width}", "-f", str(given)],
         }
