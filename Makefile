@@ -134,10 +134,10 @@ test-oldest: $(VENV)/stamp $(DVSIM_VENV)/stamp ## run the tests with the oldest 
 test-wheel: $(VENV)/stamp-test ## build the sdist and the wheel, and test each in an empty environment, outside of the checkout
 	@$(PY) -m tools.check_dists $(ARGS)
 
-# One file per worker, as each has an environment of its own.
+# One file per worker, as each has an environment of its own; to make one may take minutes, which is no hang.
 .PHONY: try-wheel
 try-wheel: $(VENV)/stamp-test ## build the wheel and use it as a user does: the tutorial, DVSim, prove, packages of others
-	@$(PY) -m pytest -v -n 2 --dist loadfile -m wheel tests/wheel $(ARGS)
+	@$(PY) -m pytest -v -n 2 --dist loadfile -o faulthandler_timeout=600 -m wheel tests/wheel $(ARGS)
 
 .PHONY: notes
 notes: $(VENV)/stamp-notes ## show the notes of the next release; ARGS=--yes puts them into CHANGELOG.md
