@@ -120,9 +120,10 @@ def test_a_program_that_starts_interpreters_checks_that_they_end_well() -> None:
 @pytest.mark.slow
 def test_a_verdict_without_the_engine_that_is_measured_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "hyperscan.py").write_text("raise ImportError")
+    contender = ours("ours", "log.py", 1)
+    path = f"PYTHONPATH={tmp_path}:{environment.TREE}"
     with pytest.raises(BenchmarkError, match="AssertionError"):
-        contender = attrs.evolve(ours("ours", "log.py", 1), tree=None)
-        take_sample(contender, variables={"PYTHONPATH": f"{tmp_path}:{environment.TREE}"})
+        take_sample(attrs.evolve(contender, command=["env", path, *contender.command]))
 
 
 def test_as_the_command_line_runs_is_as_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
