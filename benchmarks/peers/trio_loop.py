@@ -8,7 +8,6 @@ garbage collector, because there is no garbage.
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import sys
 import time
@@ -99,9 +98,9 @@ async def run(specs: Sequence[Spec]) -> list[Result]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(complete, receive_jobs, send_events)
         async with send_jobs:
-            for first in itertools.count(0, BATCH):
-                if not (batch := ready[first : first + BATCH]):
-                    break
+            sent = 0
+            while batch := ready[sent : sent + BATCH]:
+                sent += len(batch)
                 await send_jobs.send(batch)
                 for event in await receive_events.receive():
                     node = nodes[event.id]

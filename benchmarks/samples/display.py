@@ -80,9 +80,14 @@ def measure(jobs: int, directory: Path) -> dict[str, float]:
         progresses.append(progress)
         snapshots.timing(begin)(progress, given)
 
-    Screen._draw = drawing.timing(Screen._draw)  # type: ignore[method-assign]
-    Run._snapshot = snapshots.timing(Run._snapshot)  # type: ignore[method-assign]
-    RunProgress.apply, RunProgress.add = noting, adding  # type: ignore[method-assign, assignment]
+    replaced: list[tuple[type, str, object]] = [
+        (Screen, "_draw", drawing.timing(Screen._draw)),
+        (Run, "_snapshot", snapshots.timing(Run._snapshot)),
+        (RunProgress, "apply", noting),
+        (RunProgress, "add", adding),
+    ]
+    for owner, name, function in replaced:
+        setattr(owner, name, function)
     words = ["run", str(file), "--backend", "fake", "--out", str(directory / "results")]
     code = run_command_line(words)
     total = time.process_time()

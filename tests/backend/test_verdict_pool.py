@@ -166,7 +166,7 @@ async def test_a_log_waits_for_a_free_descriptor_and_for_memory(
 async def test_without_memory_to_see_whether_a_log_is_judged_quickly_it_is_judged_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_memory(*_args: object) -> None:
+    def no_memory(*_args: object, **_options: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(verdicts, "is_quick", no_memory)

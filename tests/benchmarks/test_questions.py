@@ -138,5 +138,5 @@ def test_as_the_command_line_runs_is_as_it_does(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_a_log_that_goes_through_this_process_is_noticed() -> None:
-    with pytest.raises(BenchmarkError, match=r"AssertionError: 10\d{5} bytes went through Python"):
+    with pytest.raises(BenchmarkError, match=r"AssertionError: 1\d{6} bytes went through Python"):
         take_sample(ours("ours", "output.py", 1, "^ERROR"))
