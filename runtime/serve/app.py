@@ -101,7 +101,7 @@ class Application:
 
     async def _events(self, request: Request) -> Response:
         directory = await self._directory(request)
-        return EventStream(lambda: self._look(directory))
+        return EventStream(lambda: self._look(directory, is_whole=False))
 
     async def _jobs(self, request: Request) -> Response:
         directory = await self._directory(request)
@@ -169,10 +169,10 @@ class Application:
         return found
 
     @asynccontextmanager
-    async def _look(self, directory: RootedPath) -> AsyncIterator[Feed]:
-        """Follow a run for a block."""
+    async def _look(self, directory: RootedPath, *, is_whole: bool = True) -> AsyncIterator[Feed]:
+        """Follow a run for a block: see `Feeds.look`."""
         try:
-            async with self._feeds.look(directory.name, directory) as feed:
+            async with self._feeds.look(directory.name, directory, is_whole=is_whole) as feed:
                 yield feed
         except UnavailableError as exc:
             raise HTTPException(503, str(exc)) from exc

@@ -24,6 +24,9 @@ logger: Final = logging.getLogger("runtime.serve")
 INTERVAL: Final = 0.5
 """Seconds between two snapshots, at least. Arbitrary: people see no difference; ten times shorter costs ten times the
 CPU time, for each viewer."""
+FIRST_LOOK: Final = 0.5
+"""Seconds after which a run is shown as it was at some earlier time, if its journal is not read to the end. Arbitrary:
+ten times longer, and the page of a large run is empty for long; ten times shorter, and small ones flicker."""
 LINGER: Final = 10.0
 """Seconds for which a run is still followed after the last look, or kept after its end. Arbitrary: a page makes several
 requests, each of which would read the whole journal; ten times longer holds memory for nobody."""
@@ -32,6 +35,7 @@ MAX_FEEDS: Final = 16
 LOAD_TIMEOUT: Final = 60.0
 """Seconds in which the journal of a run has to be read. Arbitrary: that of a million jobs takes half of it."""
 _NOT_UNDERSTOOD: Final = "its journal cannot be understood"
+_IS_READ: Final = "its journal is being read: this is how the run was earlier"
 
 
 class UnavailableError(Exception):
@@ -51,6 +55,8 @@ class Feed:
         """Whether the run may go on. It is not known until `loaded`."""
         self.loaded: Final = trio.Event()
         """All that the journal had was read, or it cannot be read."""
+        self.is_shown: Final = trio.Event()
+        """There is a snapshot, or there will be none."""
         self.error: str | None = None
         """Why the journal could not be read (to its end)."""
         self.viewers = 0
@@ -78,7 +84,8 @@ class Feed:
             # `_follow` raises none. As there: it must end neither this process nor the feeds of other runs.
             logger.debug("%s", self._directory, exc_info=True)
             self.error, self.is_live, self._is_broken = _NOT_UNDERSTOOD, False, True
-            self._published.set()
+            for event in (self.loaded, self.is_shown, self._published):
+                event.set()
 
     async def _follow(self) -> None:
         follower = follow(self._directory)
@@ -103,15 +110,22 @@ class Feed:
     async def _note_loaded(self, caught_up: trio.Event) -> None:
         await caught_up.wait()
         self.loaded.set()
+        self._changed.set()
 
     @trio.lowlevel.enable_ki_protection
     async def _publish(self, scope: trio.CancelScope) -> None:
         """Make a snapshot when something has changed, and not again for `INTERVAL`."""
-        await self.loaded.wait()
+        with trio.move_on_after(FIRST_LOOK):
+            await self.loaded.wait()
+        while not (self.loaded.is_set() or self.view.state.segments):  # no record was read yet
+            self._changed = trio.Event()
+            await self._changed.wait()
         while not self._is_last:
             self._changed = trio.Event()
-            self._newest = self.view.snapshot(time.time(), is_live=self.is_live, note=self.error or "")
+            note = self.error or ("" if self.loaded.is_set() else _IS_READ)
+            self._newest = self.view.snapshot(time.time(), is_live=self.is_live, note=note)
             self._is_last = not self.is_live
+            self.is_shown.set()
             self._version += 1
             published, self._published = self._published, trio.Event()
             published.set()
@@ -147,12 +161,13 @@ class Feeds:
         self._feeds: dict[str, Feed] = {}
 
     @asynccontextmanager
-    async def look(self, name: str, directory: RootedPath) -> AsyncIterator[Feed]:
+    async def look(self, name: str, directory: RootedPath, *, is_whole: bool = True) -> AsyncIterator[Feed]:
         """Follow a run for a block, which begins when its journal was read.
 
         Args:
             name: of its directory.
             directory: the run directory.
+            is_whole: false to begin as soon as there is a snapshot, though it be of an earlier time.
 
         Raises:
             UnavailableError: if its journal cannot be read, or that takes too long, or too many runs are followed.
@@ -160,9 +175,10 @@ class Feeds:
         feed = self._feeds.get(name) or self._start(name, directory)
         feed.viewers += 1
         try:
+            ready = feed.loaded if is_whole else feed.is_shown
             with trio.move_on_after(LOAD_TIMEOUT):
-                await feed.loaded.wait()
-            if not feed.loaded.is_set():
+                await ready.wait()
+            if not ready.is_set():
                 raise UnavailableError("its journal takes long to read; try again later")
             if feed.error is not None and not feed.view.state.segments:
                 raise UnavailableError(f"its journal cannot be read: {feed.error}")

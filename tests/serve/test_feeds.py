@@ -14,6 +14,8 @@ import trio.testing
 
 from runtime.job import FailureKind, JobSpec
 from runtime.journal import Record, encode, to_text
+from runtime.journal.follower import Follower
+from runtime.journal.records import Ended
 from runtime.serve import feeds
 from runtime.serve.feeds import Feed, Feeds, UnavailableError
 from runtime.serve.results import Results
@@ -205,3 +207,42 @@ async def test_a_request_for_the_headers_of_events_ends_although_the_run_goes_on
                 )
                 received = b"".join([data async for data in client.stream])
     assert (received.count(b"HTTP/1.1 200 "), received.count(b"HTTP/1.1 404 ")) == (1, 1)
+
+
+async def test_a_long_journal_is_shown_before_it_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "FIRST_LOOK", 0.0)
+    run_dir = tmp_path / NAME
+    first, second = parts(run_dir)
+    write_journal(run_dir, first)
+    gate = trio.Event()
+
+    class Slow(Follower):
+        async def __anext__(self) -> Record:
+            record = await super().__anext__()
+            if isinstance(record, Ended):
+                await gate.wait()
+            return record
+
+    monkeypatch.setattr(feeds, "follow", lambda directory: Slow(directory, 0.01, lambda: True))
+    append(run_dir, second[:-1])
+    results = Results(tmp_path)
+    found = results.find(NAME)
+    assert found is not None
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            async with Feeds(nursery).look(NAME, found, is_whole=False) as feed:
+                version, shown = 0, {"total": 0}
+                while shown["total"] < 2:
+                    version, snapshot = await feed.next(version)
+                    shown = json.loads(snapshot)
+                    assert "being read" in shown["note"]
+                assert shown["done"] == 0
+                gate.set()
+                while shown["note"]:
+                    version, snapshot = await feed.next(version)
+                    shown = json.loads(snapshot)
+                assert (shown["done"], shown["total"]) == (2, 2)
+            nursery.cancel_scope.cancel()
+    results.close()
