@@ -119,7 +119,7 @@ class ShellTemplate:
         self._fixed = fixed
         self._template = Template(command, fixed, names)
         self._is_plain = all(_PLAIN.fullmatch(fixed[name]) for name in self._template.fixed)
-        self.used = self._template.used
+        self.used: list[str] = self._template.used
         """Those of the names that stand in the command."""
 
     def fill(self, values: Mapping[str, str]) -> str:
