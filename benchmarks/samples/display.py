@@ -60,6 +60,7 @@ def on_terminal(rows: int, columns: int) -> None:
             os._exit(0)  # reading fails when nobody has the terminal any longer
     os.close(terminal)
     os.dup2(ours, 1)
+    os.environ["TERM"] = "xterm"  # nothing is drawn on one that cannot move its cursor
     os.close(ours)
 
 
