@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+from tests.mutants.planting import end_leftovers
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = tomllib.loads((ROOT / "tests" / "mutants" / "mutants.toml").read_text())
@@ -15,6 +20,15 @@ def test_each_patch_is_listed_once_and_each_mutant_has_a_patch_and_a_group() -> 
     patches = {path.stem for path in (ROOT / "tests" / "mutants").glob("*.patch")}
     assert patches == set(LIST["mutant"])
     assert {mutant["tests"] for mutant in LIST["mutant"].values()} == set(GROUPS)
+
+
+def test_no_process_of_a_mutant_outlives_its_judgement(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # a program that has just begun has no words yet
+        end_leftovers(tmp_path)
+    assert process.returncode == -signal.SIGKILL
 
 
 TEXT = "".join(

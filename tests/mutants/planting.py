@@ -6,11 +6,13 @@ import enum
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -132,7 +134,7 @@ def run_tests(tree: Path, tests: tuple[str, ...], timeout: float) -> tuple[int |
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)  # the whole session, with the processes of the tests
+            os.killpg(process.pid, signal.SIGKILL)  # the whole session, with the processes of the tests
             output, _ = process.communicate()
             begun = re.findall(r"^(tests/\S+\.py::.*?) *$", output, re.MULTILINE)  # without a word on how it ended
             return None, f"no end within {timeout:g} s", begun[-1] if begun else None
@@ -175,6 +177,14 @@ def plant(mutant: Mutant, tree: Path, *options: str) -> str | None:
     return None if done.returncode == 0 else done.stderr.strip()
 
 
+def end_leftovers(tree: Path) -> None:
+    """Kill the processes that were started from `tree`: a mutant may leave one that uses a processor for ever."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if os.fsencode(tree) in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 def judge(mutant: Mutant, limits: Limits) -> Verdict:
     """Apply `mutant` to a copy of the tree, and run its tests there. Return the result."""
     with tempfile.TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as name:
@@ -189,6 +199,7 @@ def judge(mutant: Mutant, limits: Limits) -> Verdict:
                 verdict = Verdict(mutant, Outcome.UNJUDGED, " ".join(tests))
                 continue
             code, text, test = run_tests(tree, tests, limit)
+            end_leftovers(tree)
             verdict = Verdict(mutant, _OUTCOMES.get(code, Outcome.UNTESTED), text, test)
             if verdict.outcome.good:
                 break
